@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A socket address (IPv4 or IPv6 with port) as a value, and a host with port as text.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define ADDRESS_TEXT_SIZE 64   /* enough for "[ipv6%scope]:port" and its NUL */
+#define ADDRESS_NAME_MAX 253   /* longest DNS name, RFC 1035 section 2.3.4 */
+#define ADDRESS_TARGET_TEXT_SIZE (ADDRESS_NAME_MAX + 8)
+
+struct address {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	};
+	socklen_t len; /* 0 = no address */
+};
+
+/* What to reach: nothing named (the far side's default), an address, or a host name with a port. */
+enum target_kind {
+	TARGET_DEFAULT,
+	TARGET_ADDRESS,
+	TARGET_NAME,
+};
+
+struct target {
+	enum target_kind kind;
+	struct address address;           /* TARGET_ADDRESS */
+	uint16_t port;                    /* TARGET_NAME, host order */
+	char name[ADDRESS_NAME_MAX + 1];  /* TARGET_NAME, address_name_valid, no dot at the end */
+};
+
+/* Copies any AF_INET or AF_INET6 sockaddr (an IPv4-mapped IPv6 address becomes IPv4).
+ * RSTUN_E_MALFORMED for other families or a short length. */
+int address_from_sockaddr(struct address *ret, const struct sockaddr *sa, socklen_t len);
+
+/* Numeric "1.2.3.4", "::1" or "[::1]" without a port. RSTUN_E_MALFORMED if it is none. */
+int address_parse_ip(struct address *ret, const char *text, size_t text_bytes, uint16_t port);
+
+/* "ip:port", "[ipv6]:port"; a bare "port" means 127.0.0.1. No names. */
+int address_parse(struct address *ret, const char *text, size_t text_bytes);
+
+/* As address_parse, also "name:port". On failure *ret_at is the offset in `text` of the first byte
+ * that is wrong and *ret_why a static sentence that says what would be right. */
+int target_parse(struct target *ret, const char *text, size_t text_bytes, size_t *ret_at,
+		 const char **ret_why);
+
+/* "1.2.3.4:80", "[::1]:80"; "-" for no address. Returns buf. */
+const char *address_format(char *buf, size_t size, const struct address *address);
+/* The same without the port. */
+const char *address_format_ip(char *buf, size_t size, const struct address *address);
+/* As address_format; "name:port"; "ANY" for TARGET_DEFAULT. */
+const char *target_format(char *buf, size_t size, const struct target *target);
+
+uint16_t address_port(const struct address *address); /* host order; 0 for no address */
+void address_set_port(struct address *address, uint16_t port);
+bool address_equal(const struct address *a, const struct address *b);    /* with port */
+bool address_equal_ip(const struct address *a, const struct address *b); /* without */
+bool address_is_loopback(const struct address *address);
+bool address_is_unspecified(const struct address *address);
+bool target_equal(const struct target *a, const struct target *b);
+
+/* 0.0.0.0:80 as a target means loopback of its family; others are left alone. */
+void address_unspecified_to_loopback(struct address *address);
+
+/* Letters, digits, '-' and '_' in labels of 1 to 63, at most 253 bytes, the last not all digits. */
+bool address_name_valid(const char *name, size_t name_bytes);
+
+/* Hash for tables keyed by address; `seed` is random per table. */
+uint64_t address_hash(const struct address *address, uint64_t seed);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mapping as text and as a value: MODE^local^remote, tcp or udp. The grammar is the original's
+ * (OUT^9000^ANY, IN^3000^0.0.0.0:18080, a bare port is on 127.0.0.1) plus host names on the side
+ * that dials: the remote of OUT, the local of IN.
+ */
+#pragma once
+
+#include "base/address.h"
+
+#include <stddef.h>
+
+enum mapping_mode {
+	MAPPING_IN,  /* the server listens, the client dials */
+	MAPPING_OUT, /* the client listens, the server dials */
+};
+
+enum mapping_proto {
+	MAPPING_TCP,
+	MAPPING_UDP,
+};
+
+#define MAPPING_TEXT_SIZE (2 * ADDRESS_TARGET_TEXT_SIZE + 8)
+#define MAPPING_ERROR_SIZE 512
+
+struct mapping {
+	enum mapping_mode mode;
+	enum mapping_proto proto;
+	struct target local;  /* OUT: the address to listen on; IN: what the client dials */
+	struct target remote; /* OUT: what the server dials, TARGET_DEFAULT = ANY; IN: it listens */
+};
+
+/*
+ * Parses one mapping. Surrounding blanks are allowed, the mode is accepted in either case.
+ * On failure returns RSTUN_E_MALFORMED and writes into `error` one sentence that names what is
+ * wrong, where in the text, and what would be right, e.g.
+ *   OUT^9000^90000: port 90000 at column 10 is not in 1..65535
+ * Checked here: three fields; known mode; ANY only as the remote of OUT; names only where they are
+ * dialled; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means
+ * "pick one" (the listening side).
+ */
+int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
+		  size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
+
+/* Parses a comma-separated list into a new array (free()), all or nothing. */
+int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
+		       const char *text, char error[MAPPING_ERROR_SIZE]);
+
+/* "OUT^127.0.0.1:9000^ANY": the normal form. Returns buf. */
+const char *mapping_format(char *buf, size_t size, const struct mapping *mapping);
+
+const char *mapping_mode_name(enum mapping_mode mode);    /* "IN", "OUT" */
+const char *mapping_proto_name(enum mapping_proto proto); /* "tcp", "udp" */
