@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See aead.h. Each context is one libgcrypt handle; nothing is shared, so each thread works on its
+ * own.
+ */
+#include "tls/aead.h"
+
+#include "base/error.h"
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_LIBGCRYPT
+#include <gcrypt.h>
+
+struct tls_aead {
+	gcry_cipher_hd_t handle;
+};
+
+bool tls_aead_available(void)
+{
+	return true;
+}
+
+void tls_aead_global_init(void)
+{
+	/* A program that embeds us may have done it already. */
+	if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
+		return;
+	gcry_check_version(NULL);
+	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+}
+
+int tls_aead_new(struct tls_aead **ret, const uint8_t key[TLS_AEAD_KEY_BYTES], bool mask)
+{
+	struct tls_aead *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return RSTUN_E_NOMEM;
+	if (gcry_cipher_open(&a->handle, GCRY_CIPHER_CHACHA20,
+			     mask ? GCRY_CIPHER_MODE_STREAM : GCRY_CIPHER_MODE_POLY1305, 0) != 0) {
+		free(a);
+		return RSTUN_E_NOMEM;
+	}
+	if (gcry_cipher_setkey(a->handle, key, TLS_AEAD_KEY_BYTES) != 0) {
+		tls_aead_free(a);
+		return RSTUN_E_FAILED;
+	}
+	*ret = a;
+	return 0;
+}
+
+void tls_aead_free(struct tls_aead *a)
+{
+	if (!a)
+		return;
+	gcry_cipher_close(a->handle); /* wipes */
+	free(a);
+}
+
+static bool begin(struct tls_aead *a, const uint8_t *nonce, const uint8_t *aad, size_t aad_bytes)
+{
+	return gcry_cipher_setiv(a->handle, nonce, TLS_AEAD_NONCE_BYTES) == 0 &&
+	       gcry_cipher_authenticate(a->handle, aad, aad_bytes) == 0 &&
+	       gcry_cipher_final(a->handle) == 0;
+}
+
+int tls_aead_seal(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes)
+{
+	bool in_place = dest == data;
+
+	if (!begin(a, nonce, aad, aad_bytes) ||
+	    gcry_cipher_encrypt(a->handle, dest, bytes, in_place ? NULL : data,
+				in_place ? 0 : bytes) != 0 ||
+	    gcry_cipher_gettag(a->handle, dest + bytes, TLS_AEAD_TAG_BYTES) != 0)
+		return RSTUN_E_FAILED;
+	return 0;
+}
+
+int tls_aead_open(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes)
+{
+	uint8_t tag[TLS_AEAD_TAG_BYTES];
+	bool in_place = dest == data;
+	size_t n;
+
+	if (bytes < TLS_AEAD_TAG_BYTES)
+		return RSTUN_E_MALFORMED;
+	n = bytes - TLS_AEAD_TAG_BYTES;
+	memcpy(tag, data + n, sizeof(tag));
+	if (!begin(a, nonce, aad, aad_bytes) ||
+	    gcry_cipher_decrypt(a->handle, dest, n, in_place ? NULL : data, in_place ? 0 : n) != 0)
+		return RSTUN_E_FAILED;
+	return gcry_cipher_checktag(a->handle, tag, sizeof(tag)) == 0 ? 0 : RSTUN_E_MALFORMED;
+}
+
+int tls_aead_mask(struct tls_aead *a, uint8_t ret[TLS_AEAD_MASK_BYTES],
+		  const uint8_t sample[TLS_AEAD_SAMPLE_BYTES])
+{
+	static const uint8_t zero[TLS_AEAD_MASK_BYTES];
+
+	/* Sixteen bytes: the block counter in little endian and the nonce, just as RFC 9001 wants
+	 * them. */
+	if (gcry_cipher_setiv(a->handle, sample, TLS_AEAD_SAMPLE_BYTES) != 0 ||
+	    gcry_cipher_encrypt(a->handle, ret, TLS_AEAD_MASK_BYTES, zero, sizeof(zero)) != 0)
+		return RSTUN_E_FAILED;
+	return 0;
+}
+
+#else /* no libgcrypt: nobody calls the rest */
+
+bool tls_aead_available(void)
+{
+	return false;
+}
+
+void tls_aead_global_init(void)
+{
+}
+
+int tls_aead_new(struct tls_aead **ret, const uint8_t key[TLS_AEAD_KEY_BYTES], bool mask)
+{
+	(void)ret;
+	(void)key;
+	(void)mask;
+	return RSTUN_E_UNSUPPORTED;
+}
+
+void tls_aead_free(struct tls_aead *a)
+{
+	(void)a;
+}
+
+int tls_aead_seal(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes)
+{
+	(void)a, (void)dest, (void)data, (void)bytes, (void)nonce, (void)aad, (void)aad_bytes;
+	return RSTUN_E_UNSUPPORTED;
+}
+
+int tls_aead_open(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes)
+{
+	(void)a, (void)dest, (void)data, (void)bytes, (void)nonce, (void)aad, (void)aad_bytes;
+	return RSTUN_E_UNSUPPORTED;
+}
+
+int tls_aead_mask(struct tls_aead *a, uint8_t ret[TLS_AEAD_MASK_BYTES],
+		  const uint8_t sample[TLS_AEAD_SAMPLE_BYTES])
+{
+	(void)a, (void)ret, (void)sample;
+	return RSTUN_E_UNSUPPORTED;
+}
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ChaCha20-Poly1305 (RFC 8439) and the ChaCha20 header mask of QUIC (RFC 9001 section 5.4.4) by
+ * libgcrypt, which is about three times as fast at it as GnuTLS. Where libgcrypt is missing
+ * tls_aead_available() is false and GnuTLS does the work. A context belongs to one thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TLS_AEAD_KEY_BYTES 32
+#define TLS_AEAD_NONCE_BYTES 12
+#define TLS_AEAD_TAG_BYTES 16
+#define TLS_AEAD_SAMPLE_BYTES 16
+#define TLS_AEAD_MASK_BYTES 5
+
+struct tls_aead;
+
+bool tls_aead_available(void);
+
+/* Once, before threads; tls_global_init does it. */
+void tls_aead_global_init(void);
+
+/* For packet payloads, or (mask = true) for header masks. RSTUN_E_NOMEM. */
+int tls_aead_new(struct tls_aead **ret, const uint8_t key[TLS_AEAD_KEY_BYTES], bool mask);
+void tls_aead_free(struct tls_aead *a); /* wipes the key; accepts NULL */
+
+/* dest has room for bytes + TLS_AEAD_TAG_BYTES and may be data itself. */
+int tls_aead_seal(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes);
+/* `bytes` counts the tag; dest has room for the rest. RSTUN_E_MALFORMED when the tag is wrong
+ * (dest is then garbage). */
+int tls_aead_open(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
+		  const uint8_t nonce[TLS_AEAD_NONCE_BYTES], const uint8_t *aad, size_t aad_bytes);
+int tls_aead_mask(struct tls_aead *a, uint8_t ret[TLS_AEAD_MASK_BYTES],
+		  const uint8_t sample[TLS_AEAD_SAMPLE_BYTES]);
