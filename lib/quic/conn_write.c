@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packets out of a connection: one batch of equal-sized packets for one GSO send. Streams take turns, a
+ * quantum each; several small ones share a packet. Also here: the watchdog against a path whose MTU shrank, which
+ * ngtcp2 never repairs by itself.
+ */
+#include "quic/conn_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define BATCH_BYTES 65000u       /* one GSO send; below the largest UDP payload */
+#define BATCH_PACKETS 64u        /* UDP_MAX_SEGMENTS of older kernels */
+#define BATCH_PACKETS_MIN 10u    /* RFC 9002 section 7.7: an initial burst is fine */
+#define SMALL_PACKET_BYTES 1200u /* every QUIC path carries it (RFC 9000 section 14.1) */
+#define BLACK_HOLE_MIN_NS (2 * CLOCK_NS_PER_S)
+#define SMALL_FOR_NS (600 * CLOCK_NS_PER_S)
+#define WRITE_IOV 16
+
+/* Accounts for `n` bytes (and perhaps the FIN) of the stream in the packet being built. */
+static void stream_sent(struct quic_stream *s, size_t n, bool whole)
+{
+	s->announce = false;
+	s->announced = true;
+	s->tx_sent += n;
+	s->conn->tx_unacked += n;
+	if (whole && s->tx_finish && s->tx_sent == s->tx.end)
+		s->tx_fin_sent = true;
+	s->quantum = n < s->quantum ? s->quantum - n : 0;
+	if (!quic_stream_has_work(s)) {
+		quic_stream_unqueue_send(s);
+	} else if (s->quantum == 0) {
+		quic_stream_unqueue_send(s);
+		quic_stream_queue_send(s);
+	}
+}
+
+static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_info *pi, uint8_t *dest,
+			      size_t destlen, ngtcp2_tstamp ts, void *user_data)
+{
+	struct quic_conn *c = user_data;
+
+	if (c->small_until_ns > ts && destlen > SMALL_PACKET_BYTES)
+		destlen = SMALL_PACKET_BYTES;
+	for (;;) {
+		struct quic_stream *s = TAILQ_FIRST(&c->send);
+		struct iovec iov[WRITE_IOV];
+		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
+		ngtcp2_ssize taken = -1, n;
+		size_t offered = 0;
+		int iovs = 0;
+		bool fin = false;
+
+		if (s) {
+			size_t unsent = (size_t)(s->tx.end - s->tx_sent);
+			size_t want = unsent < destlen ? unsent : destlen;
+
+			iovs = chunk_queue_peek(&s->tx, s->tx_sent, want, iov, WRITE_IOV);
+			for (int i = 0; i < iovs; i++)
+				offered += iov[i].iov_len;
+			flags = NGTCP2_WRITE_STREAM_FLAG_MORE;
+			if (s->tx_finish && offered == unsent) {
+				flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
+				fin = true;
+			}
+		}
+		/* struct iovec and ngtcp2_vec have the same members in the same order; a cast is what the
+		 * library's own documentation suggests. */
+		n = ngtcp2_conn_writev_stream(ng, path, pi, dest, destlen, &taken, flags, s ? s->id : -1,
+					      (const ngtcp2_vec *)(const void *)iov, (size_t)iovs, ts);
+		if (s && taken >= 0)
+			stream_sent(s, (size_t)taken, fin && (size_t)taken == offered);
+		switch (n) {
+		case NGTCP2_ERR_WRITE_MORE:
+			continue;
+		case NGTCP2_ERR_STREAM_DATA_BLOCKED:
+			/* Out of credit: of this stream (until MAX_STREAM_DATA) or of the connection (until
+			 * any packet arrives). */
+			if (ngtcp2_conn_get_max_stream_data_left2(ng, s->id) == 0) {
+				s->tx_blocked = true;
+				quic_stream_unqueue_send(s);
+			} else {
+				quic_stream_hold(s);
+			}
+			continue;
+		case NGTCP2_ERR_STREAM_SHUT_WR:
+		case NGTCP2_ERR_STREAM_NOT_FOUND:
+			quic_stream_end_sending(s);
+			continue;
+		default:
+			return n;
+		}
+	}
+}
+
+static bool write_close(struct quic_conn *c, struct quic_batch *batch)
+{
+	ngtcp2_path_storage ps;
+	ngtcp2_pkt_info pi;
+	ngtcp2_ssize n;
+
+	c->ended = true;
+	ngtcp2_path_storage_zero(&ps);
+	n = ngtcp2_conn_write_connection_close(c->ng, &ps.path, &pi, c->close_packet,
+					       sizeof(c->close_packet), &c->ccerr, c->now_ns);
+	if (n <= 0)
+		return false;
+	c->close_written = true;
+	c->close_packet_bytes = (size_t)n;
+	memcpy(batch->buf, c->close_packet, (size_t)n);
+	batch->bytes = batch->segment = (size_t)n;
+	batch->ecn = 0;
+	batch->local = c->local;
+	batch->remote = c->remote;
+	c->tx_bytes += (size_t)n;
+	c->tx_datagrams++;
+	return true;
+}
+
+/* Large packets unanswered for max(3 PTO, 2 s): the path may carry less than it did. */
+static void watch_black_hole(struct quic_conn *c)
+{
+	uint64_t limit = quic_conn_linger_ns(c);
+
+	if (c->tx_unacked == 0)
+		c->large_sent = false;
+	if (c->ack_progress || !c->large_sent || c->small_until_ns > c->now_ns) {
+		/* What is in flight from here on is waited for anew; no new bytes need follow it. */
+		c->ack_progress = false;
+		c->black_hole_since_ns = c->large_sent ? c->now_ns : CLOCK_NEVER;
+		return;
+	}
+	if (limit < BLACK_HOLE_MIN_NS)
+		limit = BLACK_HOLE_MIN_NS;
+	if (c->black_hole_since_ns == CLOCK_NEVER || c->now_ns - c->black_hole_since_ns < limit)
+		return;
+	c->black_hole_since_ns = CLOCK_NEVER;
+	c->large_sent = false;
+	c->small_until_ns = clock_after(c->now_ns, SMALL_FOR_NS);
+	log_info(c->log, "quic", "large packets do not arrive any more: sending %u bytes for 10 minutes",
+		 SMALL_PACKET_BYTES);
+}
+
+bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now_ns)
+{
+	ngtcp2_path_storage ps;
+	ngtcp2_pkt_info pi = {0};
+	size_t segment = 0, packets, mtu, quantum;
+	ngtcp2_ssize n;
+
+	if (now_ns > c->now_ns)
+		c->now_ns = now_ns;
+	if (c->ended)
+		return false;
+	if (c->close_requested)
+		return write_close(c, batch);
+
+	if (c->credit_maybe) {
+		c->credit_maybe = false;
+		quic_conn_release_held(c);
+	}
+	watch_black_hole(c);
+	mtu = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ng);
+	quantum = ngtcp2_conn_get_send_quantum2(c->ng);
+	packets = (quantum < BATCH_BYTES ? quantum : BATCH_BYTES) / mtu;
+	if (packets < BATCH_PACKETS_MIN)
+		packets = BATCH_PACKETS_MIN;
+	if (packets > BATCH_PACKETS)
+		packets = BATCH_PACKETS;
+	if (packets * mtu > BATCH_BYTES)
+		packets = mtu >= BATCH_BYTES ? 1 : BATCH_BYTES / mtu;
+
+	ngtcp2_path_storage_zero(&ps);
+	n = ngtcp2_conn_write_aggregate_pkt2(c->ng, &ps.path, &pi, batch->buf, batch->size, &segment,
+					     write_one, packets, c->now_ns);
+	if (c->probe_ping) {
+		c->probe_ping = false;
+		ngtcp2_conn_set_keep_alive_timeout(c->ng, c->keep_alive_on ? c->config.keep_alive_ns
+									   : UINT64_MAX);
+	}
+	if (n < 0) {
+		quic_conn_fail(c, (int)n);
+		return c->close_requested && !c->ended && write_close(c, batch);
+	}
+	ngtcp2_conn_update_pkt_tx_time(c->ng, c->now_ns);
+	if (n == 0)
+		return false;
+	batch->bytes = (size_t)n;
+	batch->segment = segment;
+	batch->ecn = pi.ecn;
+	if (address_from_sockaddr(&batch->local, ps.path.local.addr, (socklen_t)ps.path.local.addrlen) != 0 ||
+	    address_from_sockaddr(&batch->remote, ps.path.remote.addr, (socklen_t)ps.path.remote.addrlen) != 0)
+		return false;
+	c->tx_bytes += (size_t)n;
+	c->tx_datagrams += ((size_t)n + segment - 1) / segment;
+	/* Probes of path MTU discovery are large too: alone, their loss means nothing. */
+	if (c->tx_unacked > 0 && segment > SMALL_PACKET_BYTES && !c->large_sent) {
+		c->large_sent = true;
+		c->black_hole_since_ns = c->now_ns;
+	}
+	return true;
+}
