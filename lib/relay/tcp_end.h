@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A TCP socket as a direct end. TCP_NODELAY always. A reset of ours is SO_LINGER 0 + close (RST),
+ * an end of file is shutdown(SHUT_WR). While connecting it is a sink that is full and a source
+ * without bytes.
+ */
+#pragma once
+
+#include "base/address.h"
+#include "relay/end.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+/* A connected, non-blocking socket (from a listener). Takes fd over, on failure too. RSTUN_E_NOMEM.
+ * */
+int tcp_end_new(struct end **ret, struct loop *loop, int fd);
+
+struct tcp_connect {
+	struct loop *loop;
+	/* Tried in order, the next 250 ms after the one before (RFC 8305); copied. */
+	const struct address *addresses;
+	size_t address_count;
+	uint64_t timeout_ms;             /* over all; FLOW_TIMEOUT */
+	/* For each socket before connect (mark, source address, device); may be NULL. Non-zero =
+	 * skip. */
+	int (*on_socket)(void *user, int fd, const struct address *to);
+	void *user;
+};
+
+/* Starts connecting. Failure arrives through on_error(both): REFUSED, UNREACHABLE, TIMEOUT.
+ * RSTUN_E_NOMEM, RSTUN_E_LIMIT_REACHED (no descriptor). */
+int tcp_end_connect(struct end **ret, const struct tcp_connect *params);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening TCP socket on a loop. Accepts in bounded batches; when descriptors run out it stops
+ * listening for 100 ms instead of spinning, and says so at most once a second.
+ */
+#pragma once
+
+#include "base/address.h"
+
+struct log;
+struct loop;
+struct tcp_listener;
+
+/* Binds and listens (SO_REUSEADDR, never SO_REUSEPORT). *ret_bound is the address with the port
+ * picked. The descriptor is non-blocking and close-on-exec. May run on any thread.
+ * RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, ... */
+int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
+
+/* Serves a bound descriptor; takes it over, on failure too. */
+int tcp_listener_new(struct tcp_listener **ret, struct loop *loop, const struct log *log, int fd,
+		     void (*on_accept)(void *user, int fd, const struct address *peer), void *user);
+/* Stops accepting for now (the backlog waits) or goes on. */
+void tcp_listener_pause(struct tcp_listener *l, bool pause);
+void tcp_listener_free(struct tcp_listener *l);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UDP through a stream: one stream per (source, target), datagrams framed (relay/frame.h). UDP is
+ * not a relay: datagrams never pause their source; what does not fit is dropped (the newest) and
+ * counted.
+ *
+ * udp_opener: the side that receives the first datagram. One bound socket, a flow per source
+ * address, each with a stream end that the owner opens. Answers leave from the address that the
+ * source wrote to (IP_PKTINFO), so a wildcard socket on a host with two addresses answers from the
+ * right one. udp_acceptor: the far side. One connected socket per flow, so the source port is
+ * stable for its life.
+ *
+ * Idle expiry counts both directions; the time is `now` of the loop. How datagrams travel is the
+ * owner's business through `struct end` (a seam for DATAGRAM frames). Everything on one loop's
+ * thread.
+ */
+#pragma once
+
+#include "base/address.h"
+#include "relay/end.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct log;
+struct loop;
+struct udp_acceptor;
+struct udp_opener;
+
+struct udp_counters {
+	uint64_t in_datagrams, in_bytes;   /* from sockets into the tunnel */
+	uint64_t out_datagrams, out_bytes; /* from the tunnel to sockets */
+	uint64_t dropped_full;      /* the queue of a flow was full */
+	uint64_t dropped_too_large; /* longer than the peer takes (the original: 1500) */
+	uint64_t dropped_no_tunnel; /* no session at the time */
+	uint64_t dropped_socket;    /* the socket refused it (EMSGSIZE, ENOBUFS, ECONNREFUSED) */
+	uint64_t dropped_flows;     /* first datagrams beyond max_flows */
+};
+
+struct udp_config {
+	struct loop *loop;
+	const struct log *log;
+	const char *scope; /* for log lines; borrowed */
+	uint64_t idle_timeout_ms;
+	size_t queue_bytes; /* most bytes that wait for one flow's stream; 0 = 256 KiB */
+	/* 1500 limit; retire a stream when nothing came back for idle_timeout_ms and open a new one
+	 * with the next datagram. */
+	bool peer_is_original;
+	struct udp_counters *counters; /* borrowed, added to */
+	/* Set by the first flow that says aloud that a datagram was too large; borrowed, shared by
+	 * the flows of a mapping; NULL = nobody says so. */
+	bool *warned;
+};
+
+/* ---- opener ---- */
+struct udp_opener_config {
+	struct udp_config common;
+	/* Bound, non-blocking, with IP_PKTINFO when wildcard; taken over, on failure too. */
+	int fd;
+	size_t max_flows;     /* 0 = 4096 */
+	struct target target; /* the header's target; TARGET_DEFAULT on network mappings */
+	/* A new flow: opens a stream and returns its end, or NULL (no tunnel now: the datagram is
+	 * dropped and counted). */
+	struct end *(*open)(void *user, const struct address *source);
+	void (*on_flow_done)(void *user); /* a flow ended (for counts); may be NULL */
+	void *user;
+};
+
+int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
+int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *config);
+/* The session is gone or another one came (its kind of peer): all flows end, the socket stays. */
+void udp_opener_reset(struct udp_opener *o, bool peer_is_original);
+size_t udp_opener_flows(const struct udp_opener *o);
+void udp_opener_free(struct udp_opener *o);
+
+/* ---- acceptor ---- */
+struct udp_acceptor_config {
+	struct udp_config common;
+	/* The header has been read: choose the address and answer by udp_acceptor_dial, now or
+	 * later, or end the flow by udp_acceptor_abort. Datagrams that come meanwhile wait in the
+	 * stream. */
+	void (*on_target)(struct udp_acceptor *a, void *user, const struct target *target);
+	/* For the socket before connect (mark, source); may be NULL. */
+	int (*on_socket)(void *user, int fd, const struct address *to);
+	/* The last call; freed after it. */
+	void (*on_done)(struct udp_acceptor *a, void *user);
+	void *user;
+	uint64_t header_timeout_ms; /* the target must have come by then; 0 = the idle timeout */
+};
+
+/* Takes the stream's end over, on failure too. */
+int udp_acceptor_new(struct udp_acceptor **ret, const struct udp_acceptor_config *config,
+		     struct end *stream);
+void udp_acceptor_dial(struct udp_acceptor *a, const struct address *upstream);
+/* on_done follows from the loop. */
+void udp_acceptor_abort(struct udp_acceptor *a, enum flow_error error);
+/* The same at once and without on_done; not from inside a callback of it. Accepts NULL. */
+void udp_acceptor_free(struct udp_acceptor *a, enum flow_error error);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The side of a UDP mapping that receives the first datagram: one bound socket, a flow with a
+ * stream for each source (and, on a wildcard socket, for each address of ours that the source wrote
+ * to, so answers of two of them never mix).
+ *
+ * The opener owns the socket and its flows; a flow owns its stream end. A flow ends when it was
+ * idle for the timeout, when the far side ends or refuses the stream, or by udp_opener_reset; the
+ * next datagram of its source opens another. Everything on one loop's thread.
+ */
+#include "relay/udp_flow.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "relay/flow_table.h"
+#include "relay/frame.h"
+#include "relay/udp_socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define UDP_OPENER_FLOWS_MAX 4096
+
+struct udp_opener_flow {
+	struct flow_entry entry; /* first */
+	struct udp_opener *opener;
+	struct end *stream;
+	struct loop_task task; /* stream to socket */
+	struct udp_path path;  /* back to the source */
+	uint64_t answered_ns;  /* when something last came back, or the stream was opened */
+};
+
+struct udp_opener {
+	struct udp_opener_config config;
+	struct loop *loop;
+	uint64_t idle_ns;
+	int fd;
+	struct event event;
+	struct udp_batch *batch;
+	struct flow_table flows;
+	struct loop_timer timer; /* for the flow that has been idle longest */
+};
+
+static void udp_flow_schedule(struct udp_opener_flow *f)
+{
+	loop_task_schedule(f->opener->loop, &f->task);
+}
+
+/* `graceful`: what is on the way still arrives; else the stream is aborted with it. */
+static void udp_flow_end(struct udp_opener_flow *f, bool graceful)
+{
+	struct udp_opener *o = f->opener;
+
+	flow_table_remove(&o->flows, &f->entry);
+	loop_task_cancel(o->loop, &f->task);
+	if (graceful) {
+		f->stream->ops->finish(f->stream);
+		f->stream->ops->stop_reading(f->stream, FLOW_RESET);
+	}
+	f->stream->ops->free(f->stream);
+	free(f);
+	if (o->config.on_flow_done != NULL)
+		o->config.on_flow_done(o->config.user);
+}
+
+static void udp_flow_run(void *user)
+{
+	struct udp_opener_flow *f = user;
+	struct udp_opener *o = f->opener;
+	size_t bytes;
+	int count = 0;
+
+	for (int i = 0; i < UDP_TURN_BATCHES; i++) {
+		count = udp_forward_frames(f->stream, o->fd, &f->path, o->config.common.counters,
+					   &bytes);
+		if (count > 0) {
+			f->answered_ns = loop_now(o->loop);
+			flow_table_touch(&o->flows, &f->entry, f->answered_ns);
+		}
+		if (count < UDP_BATCH)
+			break;
+	}
+	if (count == UDP_BATCH)
+		udp_flow_schedule(f);
+	else if (f->stream->ops->at_end(f->stream))
+		udp_flow_end(f, true);
+}
+
+static void udp_flow_on_readable(void *user)
+{
+	udp_flow_schedule(user);
+}
+
+static void udp_flow_on_writable(void *user)
+{
+	(void)user; /* datagrams do not wait for room */
+}
+
+static void udp_flow_on_error(void *user, enum flow_error error, bool both)
+{
+	(void)error;
+	(void)both;
+	udp_flow_end(user, false);
+}
+
+static void udp_flow_on_refused(void *user, enum flow_error error)
+{
+	(void)error;
+	udp_flow_end(user, false);
+}
+
+static const struct end_owner udp_flow_owner = {
+	.on_readable = udp_flow_on_readable,
+	.on_writable = udp_flow_on_writable,
+	.on_error = udp_flow_on_error,
+	.on_refused = udp_flow_on_refused,
+};
+
+/* NULL: the datagram is dropped, and counted here. */
+static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct udp_packet *packet)
+{
+	struct udp_counters *counters = o->config.common.counters;
+	uint8_t target[FRAME_TARGET_MAX];
+	size_t target_bytes = frame_put_target(target, &o->config.target);
+	struct udp_opener_flow *f;
+
+	if (o->flows.count >= o->config.max_flows) {
+		counters->dropped_flows++;
+		return NULL;
+	}
+	f = calloc(1, sizeof(*f));
+	if (f == NULL) {
+		counters->dropped_flows++;
+		return NULL;
+	}
+	f->stream = o->config.open(o->config.user, &packet->source);
+	if (f->stream == NULL) {
+		counters->dropped_no_tunnel++;
+		free(f);
+		return NULL;
+	}
+	if (!udp_put_bytes(f->stream, target, target_bytes, NULL, 0)) {
+		counters->dropped_full++;
+		f->stream->ops->free(f->stream);
+		free(f);
+		return NULL;
+	}
+	f->opener = o;
+	f->stream->owner = &udp_flow_owner;
+	f->stream->owner_user = f;
+	f->path = (struct udp_path){
+		.to = packet->source,
+		.from = packet->local,
+		.interface = packet->interface,
+	};
+	f->answered_ns = loop_now(o->loop);
+	loop_task_init(&f->task, udp_flow_run, f);
+	f->entry.source = packet->source;
+	f->entry.local = packet->local;
+	flow_table_add(&o->flows, &f->entry, f->answered_ns);
+	if (o->flows.count == 1)
+		loop_timer_arm(&o->timer, clock_after(f->answered_ns, o->idle_ns));
+	f->stream->ops->want_read(f->stream, true);
+	return f;
+}
+
+static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packet)
+{
+	struct udp_counters *counters = o->config.common.counters;
+	uint64_t now_ns = loop_now(o->loop);
+	struct udp_opener_flow *f;
+
+	if (packet->truncated) {
+		counters->dropped_too_large++;
+		return;
+	}
+	if (o->config.common.peer_is_original && packet->bytes > FRAME_ORIGINAL_MAX) {
+		udp_drop_too_large(&o->config.common, packet->bytes); /* not worth a stream */
+		return;
+	}
+	if (packet->source.len == 0 || address_port(&packet->source) == 0) {
+		counters->dropped_socket++; /* nowhere to answer to */
+		return;
+	}
+	f = (struct udp_opener_flow *)flow_table_find(&o->flows, &packet->source, &packet->local);
+	/* The original has stopped relaying answers for good by now (WIRE.md section 1). */
+	if (f != NULL && o->config.common.peer_is_original &&
+	    now_ns >= clock_after(f->answered_ns, o->idle_ns)) {
+		udp_flow_end(f, true);
+		f = NULL;
+	}
+	if (f == NULL)
+		f = udp_flow_open(o, packet);
+	if (f == NULL)
+		return;
+	flow_table_touch(&o->flows, &f->entry, now_ns);
+	(void)udp_put_frame(f->stream, packet->data, packet->bytes, &o->config.common);
+}
+
+static void udp_opener_on_event(evutil_socket_t fd, short what, void *user)
+{
+	struct udp_opener *o = user;
+
+	(void)what;
+	loop_enter(o->loop);
+	for (int turn = 0; turn < UDP_TURN_BATCHES; turn++) {
+		int count = udp_batch_receive(o->batch, fd, true);
+
+		for (int i = 0; i < count; i++) {
+			struct udp_packet packet;
+
+			udp_batch_packet(o->batch, i, &packet);
+			udp_opener_take(o, &packet);
+		}
+		if (count < 0)
+			log_debug(o->config.common.log, "udp", "receiving failed: %s",
+				  strerror(-count));
+		if (count < UDP_BATCH)
+			break;
+	}
+}
+
+static void udp_opener_on_timer(void *user)
+{
+	struct udp_opener *o = user;
+	uint64_t now_ns = loop_now(o->loop);
+	struct flow_entry *entry;
+
+	while ((entry = flow_table_oldest(&o->flows)) != NULL) {
+		uint64_t deadline_ns = clock_after(entry->active_ns, o->idle_ns);
+
+		if (now_ns < deadline_ns) {
+			loop_timer_arm(&o->timer, deadline_ns);
+			return;
+		}
+		udp_flow_end((struct udp_opener_flow *)entry, true);
+	}
+}
+
+int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *config)
+{
+	struct udp_opener *o = calloc(1, sizeof(*o));
+
+	if (o == NULL) {
+		close(config->fd);
+		return RSTUN_E_NOMEM;
+	}
+	o->config = *config;
+	if (o->config.max_flows == 0)
+		o->config.max_flows = UDP_OPENER_FLOWS_MAX;
+	o->loop = config->common.loop;
+	o->idle_ns = config->common.idle_timeout_ms == 0 ? CLOCK_NEVER
+							 : clock_ms(config->common.idle_timeout_ms);
+	o->fd = config->fd;
+	o->batch = udp_batch_acquire();
+	if (o->batch == NULL || flow_table_init(&o->flows) != 0)
+		goto failed;
+	loop_timer_init(&o->timer, o->loop, udp_opener_on_timer, o);
+	event_assign(&o->event, o->loop->base, o->fd, EV_READ | EV_PERSIST, udp_opener_on_event, o);
+	if (event_add(&o->event, NULL) != 0)
+		goto failed;
+	*ret = o;
+	return 0;
+failed:
+	flow_table_done(&o->flows);
+	udp_batch_release(o->batch);
+	close(o->fd);
+	free(o);
+	return RSTUN_E_NOMEM;
+}
+
+void udp_opener_reset(struct udp_opener *o, bool peer_is_original)
+{
+	struct flow_entry *entry;
+
+	o->config.common.peer_is_original = peer_is_original;
+	while ((entry = flow_table_oldest(&o->flows)) != NULL)
+		udp_flow_end((struct udp_opener_flow *)entry, false);
+}
+
+size_t udp_opener_flows(const struct udp_opener *o)
+{
+	return o->flows.count;
+}
+
+void udp_opener_free(struct udp_opener *o)
+{
+	if (o == NULL)
+		return;
+	udp_opener_reset(o, o->config.common.peer_is_original);
+	event_del(&o->event);
+	loop_timer_cancel(&o->timer);
+	flow_table_done(&o->flows);
+	udp_batch_release(o->batch);
+	close(o->fd);
+	free(o);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Datagrams in and out of a socket in batches, and in and out of a stream in frames: what both
+ * sides of a UDP flow share. Used by udp_opener and udp_acceptor only. One thread.
+ */
+#pragma once
+
+#include "relay/end.h"
+#include "relay/udp_flow.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define UDP_BATCH 32               /* datagrams per system call */
+#define UDP_TURN_BATCHES 2         /* batches per wake-up */
+#define UDP_DATAGRAM_MAX 65535     /* buffer per datagram: nothing is ever cut */
+#define UDP_QUEUE_BYTES (256 * 1024)
+
+/* Room to receive a batch. The thread's own: 2 MiB of address space of which only what datagrams
+ * touch is memory. Taken by each socket that receives, freed with the last one; contents are good
+ * until the next receive of the thread. */
+struct udp_batch;
+
+struct udp_batch *udp_batch_acquire(void); /* NULL: no memory */
+void udp_batch_release(struct udp_batch *batch);
+
+/* A received datagram. */
+struct udp_packet {
+	const uint8_t *data;
+	size_t bytes;
+	struct address source; /* len 0 on a connected socket */
+	struct address local;  /* that it was sent to; len 0 where the socket does not tell */
+	unsigned interface;    /* of a link-local `local` */
+	bool truncated;        /* cannot be with this room; counted if it is */
+};
+
+/* Receives one batch: the number of datagrams, 0 = none now, negative = -errno (an ICMP error of an
+ * earlier one, mostly). `with_source`: an unconnected socket, whose packets have source and local.
+ * */
+int udp_batch_receive(struct udp_batch *batch, int fd, bool with_source);
+void udp_batch_packet(const struct udp_batch *batch, int index, struct udp_packet *ret);
+
+/* Where datagrams go on an unconnected socket, and from which address of ours. */
+struct udp_path {
+	struct address to;
+	struct address from; /* len 0 = the socket's */
+	unsigned interface;
+};
+
+/* Sends as many frames of the stream as one batch holds; `path` NULL = connected. Whatever the
+ * socket does not take is dropped and counted. Returns the frames taken from the stream; *ret_bytes
+ * = their payload. A return of UDP_BATCH means that there may be more. */
+int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
+		       struct udp_counters *counters, size_t *ret_bytes);
+
+/* A datagram that is longer than the original takes: counts it, and says so once. */
+void udp_drop_too_large(const struct udp_config *config, size_t bytes);
+
+/* Puts a datagram (at most FRAME_DATAGRAM_MAX bytes) as a frame on the stream, whole or not at all;
+ * what does not fit is counted. */
+bool udp_put_frame(struct end *stream, const void *data, size_t bytes,
+		   const struct udp_config *config);
+
+/* Puts bytes on the stream, whole or not at all. */
+bool udp_put_bytes(struct end *stream, const void *head, size_t head_bytes, const void *data,
+		   size_t bytes);
+
+/* Large buffers, so that a burst waits instead of being lost. */
+void udp_tune_socket(int fd);
