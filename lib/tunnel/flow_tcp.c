@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A TCP flow from its first moment to its end. An accepted one is a relay at once; a dialled one
+ * first reads its header (channels only) and looks up its target while the stream is ours, then
+ * hands the stream to a relay. The struct is the relay's owner and frees itself in on_done; whoever
+ * called us may find it gone when a call returns.
+ */
+#include "tunnel/flow_tcp.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "quic/conn.h"
+#include "relay/frame.h"
+#include "relay/quic_end.h"
+#include "relay/relay.h"
+#include "relay/tcp_end.h"
+#include "tunnel/config.h"
+#include "tunnel/dial.h"
+#include "tunnel/egress.h"
+#include "tunnel/env.h"
+#include "tunnel/flows.h"
+#include "tunnel/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct flow_tcp {
+	LIST_ENTRY(flow_tcp) link;
+	struct flows *set;
+	struct relay *relay;        /* NULL: not yet */
+	struct quic_stream *stream; /* until the relay has it */
+	struct dial dial;
+	const struct target *fallback; /* while the header is read; of the owner of the flows */
+	bool reading_header;
+	const struct target *fixed;
+	struct loop_timer header_timer;
+	TAILQ_ENTRY(flow_tcp) queue_link;
+	bool queued; /* its dial waits for a later turn of the loop */
+	struct address source;      /* len 0 = not known */
+	char *target;               /* text; NULL = none, or no memory for it */
+	uint64_t started_ns;
+};
+
+static void flow_tcp_on_header_timer(void *user);
+
+static struct flow_tcp *flow_tcp_new(struct flows *f)
+{
+	struct flow_tcp *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->set = f;
+	t->started_ns = loop_now(f->config.env->loop);
+	loop_timer_init(&t->header_timer, f->config.env->loop, flow_tcp_on_header_timer, t);
+	LIST_INSERT_HEAD(&f->tcp, t, link);
+	f->tcp_count++;
+	f->total++;
+	return t;
+}
+
+static void flow_tcp_report(struct flow_tcp *t, enum flow_error error)
+{
+	struct flows *f = t->set;
+	struct flow_end end = {
+		.proto = MAPPING_TCP,
+		.source = t->source.len != 0 ? &t->source : NULL,
+		.target = t->target != NULL ? t->target : "",
+		.duration_ms = (loop_now(f->config.env->loop) - t->started_ns) / CLOCK_NS_PER_MS,
+		.error = error,
+	};
+
+	flow_tcp_counters(t, &end.in_bytes, &end.out_bytes);
+	log_debug(f->config.env->log, f->config.scope,
+		  "tcp flow ended: %s, %llu bytes in, %llu out, %llu ms",
+		  error == FLOW_OK ? "complete" : flow_error_text(error),
+		  (unsigned long long)end.in_bytes, (unsigned long long)end.out_bytes,
+		  (unsigned long long)end.duration_ms);
+	f->ended_in += end.in_bytes;
+	f->ended_out += end.out_bytes;
+	f->config.on_flow(f->config.user, &end);
+}
+
+/* The last thing that happens to it. */
+static void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
+{
+	struct flows *f = t->set;
+
+	flow_tcp_report(t, error);
+	LIST_REMOVE(t, link);
+	if (t->queued)
+		TAILQ_REMOVE(&f->dials, t, queue_link);
+	f->tcp_count--;
+	loop_timer_cancel(&t->header_timer);
+	dial_cancel(&t->dial);
+	free(t->target);
+	free(t);
+	flows_tcp_ended(f);
+}
+
+static void flow_tcp_on_done(struct relay *r, void *user, enum flow_error error)
+{
+	(void)r;
+	flow_tcp_finish(user, error);
+}
+
+static int flow_tcp_start(struct flow_tcp *t, struct end *tcp, struct end *quic)
+{
+	struct relay_config config = {
+		.loop = t->set->config.env->loop,
+		.idle_timeout_ms = t->set->tunnel.tcp_idle_ms,
+		.on_done = flow_tcp_on_done,
+		.user = t,
+	};
+
+	return relay_start(&t->relay, &config, tcp, quic);
+}
+
+/* ---- accepted ---- */
+
+int flow_tcp_accepted(struct flows *f, int fd, const struct address *source)
+{
+	struct quic_stream *stream;
+	struct end *tcp, *quic;
+	struct flow_tcp *t;
+	int err;
+
+	if (f->tunnel.conn == NULL || f->tcp_count >= LIMITS_FLOWS)
+		return RSTUN_E_LIMIT_REACHED;
+	/* Its ops come with the end, before anything can happen to it. */
+	err = quic_conn_open_stream(f->tunnel.conn, NULL, NULL, &stream);
+	if (err == RSTUN_E_LIMIT_REACHED || err == RSTUN_E_CLOSED)
+		return RSTUN_E_LIMIT_REACHED;
+	if (err == 0)
+		err = quic_end_new(&quic, stream, f->tunnel.peer_is_original);
+	if (err != 0) {
+		flows_reset_fd(fd);
+		return err;
+	}
+	err = tcp_end_new(&tcp, f->config.env->loop, fd);
+	if (err != 0) {
+		quic->ops->free(quic);
+		return err;
+	}
+	t = flow_tcp_new(f);
+	if (t == NULL) {
+		quic->ops->free(quic);
+		tcp->ops->free(tcp);
+		return RSTUN_E_NOMEM;
+	}
+	t->source = *source;
+	err = flow_tcp_start(t, tcp, quic);
+	if (err != 0) {
+		flow_tcp_finish(t, FLOW_LIMIT);
+		return err;
+	}
+	return 0;
+}
+
+/* ---- dialled: until the relay has the stream ---- */
+
+static void flow_tcp_fail(struct flow_tcp *t, enum flow_error error)
+{
+	if (t->stream != NULL)
+		flows_refuse(t->set, t->stream, error);
+	t->stream = NULL;
+	flow_tcp_finish(t, error);
+}
+
+static void flow_tcp_on_header_timer(void *user)
+{
+	flow_tcp_fail(user, FLOW_TIMEOUT);
+}
+
+static int flow_tcp_on_socket(void *user, int fd, const struct address *to)
+{
+	return egress_apply(user, fd, to);
+}
+
+static void flow_tcp_connect(struct flow_tcp *t, const struct address *addresses, size_t count)
+{
+	struct flows *f = t->set;
+	struct tcp_connect params = {
+		.loop = f->config.env->loop,
+		.addresses = addresses,
+		.address_count = count,
+		.timeout_ms = CONFIG_CONNECT_TIMEOUT_MS,
+		.on_socket = flow_tcp_on_socket,
+		.user = f->config.egress,
+	};
+	struct end *tcp, *quic;
+
+	if (tcp_end_connect(&tcp, &params) != 0) {
+		flow_tcp_fail(t, FLOW_LIMIT);
+		return;
+	}
+	if (quic_end_new(&quic, t->stream, f->tunnel.peer_is_original) != 0) {
+		t->stream = NULL; /* aborted by then */
+		tcp->ops->free(tcp);
+		flow_tcp_finish(t, FLOW_LIMIT);
+		return;
+	}
+	t->stream = NULL;
+	if (flow_tcp_start(t, tcp, quic) != 0)
+		flow_tcp_finish(t, FLOW_LIMIT);
+}
+
+static void flow_tcp_on_resolved(void *user, const struct dial_result *result)
+{
+	struct flow_tcp *t = user;
+	struct flows *f = t->set;
+
+	if (result->error != 0) {
+		log_debug(f->config.env->log, f->config.scope, "no flow to %s: %s",
+			  t->target != NULL ? t->target : "its target", result->why);
+		flow_tcp_fail(t, flows_dial_error(result->error));
+		return;
+	}
+	flow_tcp_connect(t, result->addresses, result->count);
+}
+
+static void flow_tcp_resolve(struct flow_tcp *t, const struct target *target)
+{
+	struct flows *f = t->set;
+	char text[ADDRESS_TARGET_TEXT_SIZE];
+
+	t->target = strdup(target_format(text, sizeof(text), target));
+	dial_resolve(&t->dial, f->config.resolver, target, flow_tcp_on_resolved, t);
+}
+
+static void flow_tcp_on_readable(struct quic_stream *s, void *user)
+{
+	struct flow_tcp *t = user;
+	uint8_t header[FRAME_TARGET_MAX];
+	struct iovec iov[4];
+	struct target named, target;
+	size_t bytes = 0, used;
+	int count, err;
+
+	if (!t->reading_header || t->queued)
+		return;
+	count = quic_stream_peek(s, iov, 4);
+	for (int i = 0; i < count && bytes < sizeof(header); i++) {
+		size_t n = iov[i].iov_len < sizeof(header) - bytes ? iov[i].iov_len
+								   : sizeof(header) - bytes;
+
+		memcpy(header + bytes, iov[i].iov_base, n);
+		bytes += n;
+	}
+	err = frame_get_target(&named, &used, header, bytes);
+	if (err == RSTUN_E_AGAIN && !quic_stream_at_end(s))
+		return;
+	if (err != 0) {
+		flow_tcp_fail(t, FLOW_DENIED);
+		return;
+	}
+	quic_stream_consume(s, used);
+	t->reading_header = false;
+	loop_timer_cancel(&t->header_timer);
+	dial_choose(&target, NULL, &named, t->fallback);
+	flow_tcp_resolve(t, &target);
+}
+
+static void flow_tcp_on_stream_error(struct quic_stream *s, void *user, uint64_t app_error)
+{
+	(void)s;
+	(void)app_error;
+	flow_tcp_fail(user, FLOW_RESET);
+}
+
+static void flow_tcp_on_stream_close(struct quic_stream *s, void *user, bool lost)
+{
+	struct flow_tcp *t = user;
+
+	(void)s;
+	(void)lost;
+	t->stream = NULL;
+	flow_tcp_finish(t, FLOW_RESET);
+}
+
+static const struct quic_stream_ops flow_tcp_stream_ops = {
+	.on_readable = flow_tcp_on_readable,
+	.on_reset = flow_tcp_on_stream_error,
+	.on_stop_sending = flow_tcp_on_stream_error,
+	.on_close = flow_tcp_on_stream_close,
+};
+
+static void flow_tcp_begin(struct flow_tcp *t)
+{
+	struct target target;
+
+	if (t->reading_header) {
+		flow_tcp_on_readable(t->stream, t);
+		return;
+	}
+	dial_choose(&target, t->fixed, NULL, t->fallback);
+	flow_tcp_resolve(t, &target);
+}
+
+void flow_tcp_dial(struct flows *f, struct quic_stream *stream, const struct target *fixed,
+		   bool header, const struct target *fallback)
+{
+	struct flow_tcp *t = f->tcp_count < LIMITS_FLOWS ? flow_tcp_new(f) : NULL;
+
+	if (t == NULL) {
+		flows_refuse(f, stream, FLOW_LIMIT);
+		return;
+	}
+	t->stream = stream;
+	t->reading_header = header;
+	t->fixed = fixed;
+	t->fallback = fallback;
+	quic_stream_set_ops(stream, &flow_tcp_stream_ops, t);
+	if (header)
+		loop_timer_arm(&t->header_timer,
+			       clock_after(t->started_ns, clock_ms(LIMITS_HEADER_MS)));
+	t->queued = true;
+	TAILQ_INSERT_TAIL(&f->dials, t, queue_link);
+	flow_tcp_dial_some(f);
+}
+
+/* A peer that opens thousands of flows at once must not hold up the others of this thread: some are
+ * dialled at once, the rest in later turns of the loop. */
+void flow_tcp_dial_some(struct flows *f)
+{
+	struct loop *loop = f->config.env->loop;
+	struct flow_tcp *t;
+
+	if (f->dialled_ns != loop_now(loop))
+		f->dialled = 0;
+	f->dialled_ns = loop_now(loop);
+	while ((t = TAILQ_FIRST(&f->dials)) != NULL && f->dialled < LIMITS_DIALS) {
+		TAILQ_REMOVE(&f->dials, t, queue_link);
+		t->queued = false;
+		f->dialled++;
+		flow_tcp_begin(t);
+	}
+	if (t != NULL)
+		loop_task_schedule(loop, &f->dial_task);
+}
+
+/* ---- what flows ask ---- */
+
+void flow_tcp_end(struct flow_tcp *t, enum flow_error error)
+{
+	struct relay *relay = t->relay;
+
+	flow_tcp_fail(t, error);
+	relay_free(relay, error);
+}
+
+void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_t *ret_out_bytes)
+{
+	struct relay_counters counters = {0};
+
+	if (t->relay != NULL)
+		relay_get_counters(t->relay, &counters);
+	*ret_in_bytes = counters.a_to_b_bytes;
+	*ret_out_bytes = counters.b_to_a_bytes;
+}
+
+struct flow_tcp *flow_tcp_next(const struct flow_tcp *t)
+{
+	return LIST_NEXT(t, link);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The set of flows of one mapping or session: its listener, the connections that wait for a stream,
+ * and the lists of flows. Which flow ends when is known in flow_tcp.c and flow_udp.c.
+ */
+#include "tunnel/flows.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "quic/conn.h"
+#include "relay/quic_end.h"
+#include "relay/tcp_listener.h"
+#include "tunnel/config.h"
+#include "tunnel/counters.h"
+#include "tunnel/env.h"
+#include "tunnel/flow_tcp.h"
+#include "tunnel/flow_udp.h"
+#include "tunnel/limits.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+void flows_reset_fd(int fd)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
+/* A stream that was aborted: nothing of it is of interest any more. */
+static const struct quic_stream_ops flows_refused_ops = {0};
+
+void flows_refuse(const struct flows *f, struct quic_stream *stream, enum flow_error error)
+{
+	quic_stream_set_ops(stream, &flows_refused_ops, NULL);
+	quic_stream_abort(stream, f->tunnel.peer_is_original ? FLOW_RESET : (uint64_t)error);
+}
+
+enum flow_error flows_dial_error(int error)
+{
+	switch (error) {
+	case RSTUN_E_NOT_FOUND:
+		return FLOW_DENIED;
+	case RSTUN_E_TIMEOUT:
+		return FLOW_TIMEOUT;
+	case RSTUN_E_LIMIT_REACHED:
+	case RSTUN_E_NOMEM:
+		return FLOW_LIMIT;
+	default:
+		return FLOW_NAME_NOT_FOUND;
+	}
+}
+
+static void flows_pop_waiting(struct flows *f)
+{
+	struct flow_waiting *w = STAILQ_FIRST(&f->waiting);
+
+	STAILQ_REMOVE_HEAD(&f->waiting, link);
+	f->waiting_count--;
+	free(w);
+}
+
+static void flows_on_wait(void *user)
+{
+	struct flows *f = user;
+	uint64_t now_ns = loop_now(f->config.env->loop);
+	struct flow_waiting *w;
+
+	/* All wait equally long, so the first is the oldest. */
+	while ((w = STAILQ_FIRST(&f->waiting)) != NULL && w->deadline_ns <= now_ns) {
+		char text[ADDRESS_TEXT_SIZE];
+
+		log_debug(f->config.env->log, f->config.scope, "%s waited too long for the tunnel",
+			  address_format(text, sizeof(text), &w->source));
+		flows_reset_fd(w->fd);
+		flows_pop_waiting(f);
+	}
+	loop_timer_arm(&f->wait_timer, w != NULL ? w->deadline_ns : CLOCK_NEVER);
+}
+
+static void flows_wait(struct flows *f, int fd, const struct address *source)
+{
+	struct flow_waiting *w = NULL;
+
+	if (f->waiting_count < LIMITS_WAITING)
+		w = calloc(1, sizeof(*w));
+	if (w == NULL) {
+		flows_reset_fd(fd);
+		return;
+	}
+	w->fd = fd;
+	w->source = *source;
+	w->deadline_ns =
+		clock_after(loop_now(f->config.env->loop), clock_ms(CONFIG_CONNECT_TIMEOUT_MS));
+	STAILQ_INSERT_TAIL(&f->waiting, w, link);
+	f->waiting_count++;
+	if (f->waiting_count == 1)
+		loop_timer_arm(&f->wait_timer, w->deadline_ns);
+}
+
+static void flows_on_accept(void *user, int fd, const struct address *source)
+{
+	struct flows *f = user;
+
+	if (f->draining) {
+		flows_reset_fd(fd);
+		return;
+	}
+	/* Nobody overtakes those who wait. */
+	if (f->waiting_count > 0 || flow_tcp_accepted(f, fd, source) == RSTUN_E_LIMIT_REACHED)
+		flows_wait(f, fd, source);
+}
+
+static struct end *flows_on_udp_open(void *user, const struct address *source)
+{
+	struct flows *f = user;
+	struct quic_stream *stream;
+	struct end *end;
+
+	(void)source;
+	if (f->tunnel.conn == NULL || f->draining)
+		return NULL;
+	if (quic_conn_open_stream(f->tunnel.conn, NULL, NULL, &stream) != 0)
+		return NULL;
+	if (quic_end_new(&end, stream, f->tunnel.peer_is_original) != 0)
+		return NULL;
+	f->total++;
+	return end;
+}
+
+/* In a turn of its own: its time is read anew. */
+static void flows_on_dial_task(void *user)
+{
+	struct flows *f = user;
+
+	f->dialled = 0;
+	flow_tcp_dial_some(f);
+}
+
+void flows_init(struct flows *f, const struct flows_config *config)
+{
+	*f = (struct flows){.config = *config};
+	LIST_INIT(&f->tcp);
+	LIST_INIT(&f->udp);
+	TAILQ_INIT(&f->dials);
+	loop_task_init(&f->dial_task, flows_on_dial_task, f);
+	STAILQ_INIT(&f->waiting);
+	loop_timer_init(&f->wait_timer, config->env->loop, flows_on_wait, f);
+}
+
+int flows_listen_tcp(struct flows *f, int fd)
+{
+	return tcp_listener_new(&f->listener, f->config.env->loop, f->config.env->log, fd,
+				flows_on_accept, f);
+}
+
+int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms)
+{
+	struct udp_opener_config config = {
+		.common = {
+			.loop = f->config.env->loop,
+			.log = f->config.env->log,
+			.scope = f->config.scope,
+			.idle_timeout_ms = udp_idle_ms,
+			.queue_bytes = LIMITS_UDP_QUEUE_BYTES,
+			.peer_is_original = f->tunnel.peer_is_original,
+			.counters = &f->udp_counters,
+			.warned = &f->udp_warned,
+		},
+		.fd = fd,
+		.max_flows = LIMITS_UDP_FLOWS,
+		.target = {.kind = TARGET_DEFAULT},
+		.open = flows_on_udp_open,
+		.user = f,
+	};
+
+	return udp_opener_new(&f->opener, &config);
+}
+
+void flows_resume(struct flows *f)
+{
+	struct flow_waiting *w;
+
+	while ((w = STAILQ_FIRST(&f->waiting)) != NULL) {
+		if (flow_tcp_accepted(f, w->fd, &w->source) == RSTUN_E_LIMIT_REACHED)
+			break;
+		flows_pop_waiting(f);
+	}
+	if (w == NULL)
+		loop_timer_cancel(&f->wait_timer);
+}
+
+void flows_attach(struct flows *f, const struct flows_tunnel *tunnel)
+{
+	f->tunnel = *tunnel;
+	if (f->opener != NULL)
+		udp_opener_reset(f->opener, tunnel->peer_is_original);
+	flows_resume(f);
+}
+
+void flows_detach(struct flows *f)
+{
+	f->tunnel.conn = NULL;
+	if (f->opener != NULL)
+		udp_opener_reset(f->opener, f->tunnel.peer_is_original);
+}
+
+void flows_dial_tcp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
+		    bool header, const struct target *fallback)
+{
+	if (f->draining)
+		flows_refuse(f, stream, FLOW_SHUTTING_DOWN);
+	else
+		flow_tcp_dial(f, stream, fixed, header, fallback);
+}
+
+void flows_dial_udp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
+		    const struct target *fallback)
+{
+	if (f->draining)
+		flows_refuse(f, stream, FLOW_SHUTTING_DOWN);
+	else
+		flow_udp_dial(f, stream, fixed, fallback);
+}
+
+void flows_tcp_ended(struct flows *f)
+{
+	if (f->done)
+		return;
+	/* One that was refused for our own limit may go on now. */
+	if (f->waiting_count > 0 && f->tcp_count + 1 == LIMITS_FLOWS)
+		flows_resume(f);
+	if (f->tcp_count == 0 && f->waiting_count == 0)
+		f->config.on_idle(f->config.user);
+}
+
+static void flows_close_sockets(struct flows *f)
+{
+	tcp_listener_free(f->listener);
+	f->listener = NULL;
+	udp_opener_free(f->opener);
+	f->opener = NULL;
+	while (!STAILQ_EMPTY(&f->waiting)) {
+		flows_reset_fd(STAILQ_FIRST(&f->waiting)->fd);
+		flows_pop_waiting(f);
+	}
+	loop_timer_cancel(&f->wait_timer);
+}
+
+void flows_drain(struct flows *f)
+{
+	struct flow_udp *udp;
+
+	if (f->draining)
+		return;
+	f->draining = true;
+	flows_close_sockets(f);
+	while ((udp = LIST_FIRST(&f->udp)) != NULL)
+		flow_udp_end(udp, FLOW_SHUTTING_DOWN);
+	if (f->tcp_count == 0)
+		f->config.on_idle(f->config.user);
+}
+
+size_t flows_tcp_count(const struct flows *f)
+{
+	return f->tcp_count;
+}
+
+void flows_counters(const struct flows *f, struct tunnel_counters *sum)
+{
+	struct udp_counters udp = f->udp_counters;
+
+	sum->payload_in_bytes += f->ended_in;
+	sum->payload_out_bytes += f->ended_out;
+	for (const struct flow_tcp *t = LIST_FIRST(&f->tcp); t != NULL; t = flow_tcp_next(t)) {
+		uint64_t in_bytes, out_bytes;
+
+		flow_tcp_counters(t, &in_bytes, &out_bytes);
+		sum->payload_in_bytes += in_bytes;
+		sum->payload_out_bytes += out_bytes;
+	}
+	for (const struct flow_udp *u = LIST_FIRST(&f->udp); u != NULL; u = flow_udp_next(u))
+		flow_udp_counters(u, &udp);
+	counters_add_udp(sum, &udp);
+	sum->active_conns += f->tcp_count + f->udp_count;
+	if (f->opener != NULL)
+		sum->active_conns += udp_opener_flows(f->opener);
+	sum->total_conns += f->total;
+}
+
+void flows_done(struct flows *f, enum flow_error error)
+{
+	struct flow_udp *udp;
+	struct flow_tcp *tcp;
+
+	f->draining = true;
+	f->done = true;
+	flows_close_sockets(f);
+	while ((udp = LIST_FIRST(&f->udp)) != NULL)
+		flow_udp_end(udp, error);
+	while ((tcp = LIST_FIRST(&f->tcp)) != NULL)
+		flow_tcp_end(tcp, error);
+	loop_task_cancel(f->config.env->loop, &f->dial_task);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The flows of one mapping (client) or one session (server). Role and direction are the owner's
+ * business; here are two verbs, the same in both roles:
+ *   listen: a socket of ours is served; each connection or UDP source opens a stream.
+ *   dial:   a stream that the peer opened is joined to a target.
+ * A listener may outlive tunnels: connections accepted while there is none (or no credit for
+ * streams) wait a bounded time. Embedded by its owner; nothing of it is left after flows_done.
+ */
+#pragma once
+
+#include "base/address.h"
+#include "base/loop.h"
+#include "base/mapping.h"
+#include "relay/end.h"
+#include "relay/udp_flow.h"
+#include "tunnel/event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct egress;
+struct flow_tcp;
+struct flow_udp;
+struct quic_conn;
+struct quic_stream;
+struct resolver;
+struct tcp_listener;
+struct tunnel_env;
+
+LIST_HEAD(flow_tcp_list, flow_tcp);
+LIST_HEAD(flow_udp_list, flow_udp);
+TAILQ_HEAD(flow_tcp_queue, flow_tcp);
+
+/* A flow that ended, for the flow log. */
+struct flow_end {
+	enum mapping_proto proto;
+	const struct address *source; /* NULL = not known here */
+	const char *target;           /* "" = not known here */
+	uint64_t in_bytes, out_bytes;
+	uint64_t duration_ms;
+	enum flow_error error;
+};
+
+struct flows_config {
+	const struct tunnel_env *env;
+	struct resolver *resolver;   /* for names that are dialled */
+	struct egress *egress;       /* for dials */
+	const char *scope;           /* for log lines */
+	void (*on_flow)(void *user, const struct flow_end *end);
+	/* No TCP flow is left (and none waits). */
+	void (*on_idle)(void *user);
+	void *user;
+};
+
+struct flow_waiting {
+	STAILQ_ENTRY(flow_waiting) link;
+	int fd;
+	struct address source;
+	uint64_t deadline_ns;
+};
+
+STAILQ_HEAD(flow_waiting_list, flow_waiting);
+
+/* What the peers agreed on at login. */
+struct flows_tunnel {
+	struct quic_conn *conn;
+	bool peer_is_original;
+	uint64_t tcp_idle_ms; /* 0 = never */
+	uint64_t udp_idle_ms;
+};
+
+struct flows {
+	struct flows_config config;
+	struct flows_tunnel tunnel; /* conn NULL = none now */
+	struct tcp_listener *listener;
+	struct udp_opener *opener;
+	struct flow_tcp_list tcp;
+	struct flow_udp_list udp;
+	size_t tcp_count, udp_count;
+	struct flow_tcp_queue dials;    /* streams of the peer's whose dial has not begun */
+	unsigned dialled;               /* in the turn of the loop at dialled_ns */
+	uint64_t dialled_ns;
+	struct loop_task dial_task;
+	struct flow_waiting_list waiting;
+	size_t waiting_count;
+	struct loop_timer wait_timer;
+	bool draining, done;
+	uint64_t total;                 /* flows since the start */
+	uint64_t ended_in, ended_out;   /* payload of TCP flows that ended */
+	struct udp_counters udp_counters;
+	bool udp_warned;                /* that datagrams are too large for the far side */
+};
+
+void flows_init(struct flows *f, const struct flows_config *config);
+
+/* Serves a bound socket, taken over, on failure too. `udp_idle_ms` for UDP. */
+int flows_listen_tcp(struct flows *f, int fd);
+int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms);
+
+/* There is a tunnel; what waits for it goes on. / It is gone: its flows end by themselves, now. */
+void flows_attach(struct flows *f, const struct flows_tunnel *tunnel);
+void flows_detach(struct flows *f);
+/* The peer allows more streams. */
+void flows_resume(struct flows *f);
+
+/* A stream of the peer's: joins it to `fixed`, to the target at its beginning when `header`, or to
+ * `fallback` (dial_choose). Takes the stream over. UDP streams always begin with a target. */
+void flows_dial_tcp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
+		    bool header, const struct target *fallback);
+void flows_dial_udp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
+		    const struct target *fallback);
+
+/* No new flows; what waits is reset. UDP ends at once, TCP flows may end; on_idle follows, from
+ * inside when there is none. */
+void flows_drain(struct flows *f);
+
+size_t flows_tcp_count(const struct flows *f);
+void flows_counters(const struct flows *f, struct tunnel_counters *sum);
+
+/* Ends everything now; on_flow is still told of each, on_idle is not called. */
+void flows_done(struct flows *f, enum flow_error error);
+/* A stream of the peer's that leads nowhere: aborts it; the original is not told why. */
+void flows_refuse(const struct flows *f, struct quic_stream *stream, enum flow_error error);
+
+/* ---- between flows.c, flow_tcp.c and flow_udp.c ---- */
+void flows_tcp_ended(struct flows *f);
+/* Closes a socket so that its peer gets RST. */
+void flows_reset_fd(int fd);
+/* Why a flow ends whose target dial_resolve could not find. */
+enum flow_error flows_dial_error(int error);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server role on one thread: a QUIC endpoint on its SO_REUSEPORT socket and the sessions that
+ * arrive there.
+ * A session logs in, then: OUT: the peer opens streams, we dial the upstream. IN: we listen, open
+ * streams toward the peer. Listening addresses of IN sessions are claimed from the owner of all
+ * threads, because two workers may be asked for the same one.
+ */
+#pragma once
+
+#include "base/address.h"
+#include "tunnel/config.h"
+#include "tunnel/env.h"
+
+struct server;
+struct tls_credentials;
+
+/* A wish of one session for a listening socket. */
+struct server_claim {
+	uint64_t session_id; /* unique among all workers of the server */
+	enum mapping_proto proto;
+	struct address address; /* port 0 = any */
+};
+
+struct server_params {
+	struct tunnel_env *env;              /* borrowed */
+	const struct server_config *config;  /* borrowed, read-only */
+	struct tls_credentials *credentials; /* reference taken */
+	/* Bound UDP socket (quic_endpoint_bind), taken over, on failure too. */
+	int fd;
+	/* Asks for a listening socket; the owner answers now or later by server_claimed. NULL =
+	 * bind on the spot. The owner finds out whether another session holds the address, and whether
+	 * that one is alive (server_probe), before it refuses. */
+	void (*claim)(void *user, const struct server_claim *claim);
+	/* The session no longer listens there (its copy of the descriptor is closed). */
+	void (*release)(void *user, uint64_t session_id);
+	/* A datagram that belongs to another worker; NULL = dropped. */
+	void (*foreign)(void *user, unsigned worker, const struct address *local,
+			const struct address *remote, const uint8_t *data, size_t bytes);
+	void *user;
+};
+
+int server_new(struct server **ret, const struct server_params *params);
+
+/* Answer to a claim: 0 with a bound descriptor (taken over; closed if the session is gone) and its
+ * address, or an error (RSTUN_E_REMOTE_ADDRESS_IN_USE, ...). */
+void server_claimed(struct server *s, uint64_t session_id, int error, int fd,
+		    const struct address *bound);
+
+/* Is that session's peer alive? `done` is called once, later: alive = an answer came within
+ * timeout_ns. With alive = false the session has been closed and its address released. */
+void server_probe(struct server *s, uint64_t session_id, uint64_t timeout_ns,
+		  void (*done)(void *user, uint64_t session_id, bool alive), void *user);
+
+void server_inject(struct server *s, const struct address *local, const struct address *remote,
+		   const uint8_t *data, size_t bytes);
+
+/* No new sessions or flows; as client_drain. */
+void server_drain(struct server *s, uint64_t deadline_ns, void (*on_drained)(void *user),
+		  void *user);
+void server_set_credentials(struct server *s, struct tls_credentials *credentials);
+void server_counters(struct server *s, struct tunnel_counters *ret);
+void server_report(struct server *s); /* STAT per session */
+void server_free(struct server *s);
