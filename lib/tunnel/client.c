@@ -61,11 +61,12 @@ static const char *client_next_sni(struct client *c)
 {
 	char **names = c->config->sni_names;
 
-	if (names == NULL || names[0] == NULL)
-		return NULL;
-	if (names[c->sni_next] == NULL)
-		c->sni_next = 0;
-	return names[c->sni_next++];
+	size_t count = 0;
+
+	while (names != NULL && names[count] != NULL)
+		count++;
+	/* Threads begin at different names, so that together they go round, too. */
+	return count == 0 ? NULL : names[(c->env->worker + c->sni_turn++) % count];
 }
 
 int client_make_session(struct client *c, const struct target *server,

@@ -87,7 +87,7 @@ struct client {
 	struct loop_timer hop_timer;
 	struct client_mapping_list queue; /* those that wait their turn to connect */
 	size_t attempts;                  /* mappings that connect now */
-	size_t sni_next;
+	size_t sni_turn;
 	size_t vague_refusals;  /* in a row, while the password is not known to be right */
 	bool vague_open; /* refused without a reason, and nobody was left to try: who comes may */
 	bool freeing;

@@ -42,7 +42,7 @@
 
 /* ---- what a peer can make us hold ---- */
 /* Streams that a server may open while its answer to the login is on the way; they wait for it. */
-#define LIMITS_EARLY_STREAMS 16
+#define LIMITS_EARLY_STREAMS 128
 /* Streams that a logged-in peer may have open at once. */
 #define LIMITS_STREAMS 16384
 /* Flows that we open for one mapping or session, TCP. */
