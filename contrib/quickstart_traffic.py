@@ -242,8 +242,8 @@ def print_kept(ports, started, folder):
     pids = " ".join(str(process.popen.pid) for process in reversed(started))
     print(f"""
 Left running, with an echo behind each mapping. A line that you type comes back through the tunnel:
-  curl telnet://127.0.0.1:{ports['tcp out']}      (OUT: client listens, server dials)
-  curl telnet://127.0.0.1:{ports['tcp in']}      (IN: server listens, client dials)
+  curl -N telnet://127.0.0.1:{ports['tcp out']}      (OUT: client listens, server dials)
+  curl -N telnet://127.0.0.1:{ports['tcp in']}      (IN: server listens, client dials)
 UDP: ports {ports['udp out']} (OUT) and {ports['udp in']} (IN). Logs and commands: {folder}/*.log
 To stop it:
   kill {pids} && rm -r {folder}""")
@@ -265,7 +265,7 @@ def main():
     kept = good = False
     try:
         ports = start_all(os.path.abspath(args.program), folder, started)
-        print(f"server and client are up, four mappings; each carries its bytes there and back",
+        print("server and client are up, four mappings; each carries its bytes there and back",
               flush=True)
         good = traffic(ports)
         if good and args.keep:

@@ -104,6 +104,7 @@ class Link:
             self.client.wait_log(r": tunneling, server", timeout, since, self.count())
         else:
             self.client.wait_ready(timeout)
+            self.client.wait_log(r": tunneling, server", timeout, since, self.count())
         if self.programs["server"] == "rstun" and not again:
             self._wait_udp(self.server, "IN", timeout)
             self._wait_accepting()
@@ -119,8 +120,8 @@ class Link:
             daemon.wait_log(r"\[udp\] serving loop started", timeout, since, count)
 
     def _wait_accepting(self):
-        """The original's server drops what it accepts in the first moment after a login. Connections
-        without a byte are not announced by it, so a probe that stays open does not show elsewhere."""
+        """The original's server drops what it accepts in the first moment after a login. It does
+        not announce connections without a byte, so a probe that stays open shows nowhere else."""
         for address in [a for proto, route, a in self._entries if (proto, route) == ("tcp", "IN")]:
             for _ in range(100):
                 probe = net.connect(address)
