@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of options: parsing, printing, freeing and finding, for any plain struct. A value is parsed
+ * Rows of options: parsing, printing and freeing, for any plain struct. A value is parsed
  * into a slot first and put in place only when it and the row's own check are right, so a refused
  * value changes nothing. The value of a secret never gets into a message. No state, any thread.
  */
@@ -11,13 +11,13 @@
 #include "base/random.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIELD_STRING_MAX 4096 /* bytes, where a row says nothing */
-#define FIELD_NAME_MAX 64     /* longest name that a suggestion is looked for */
 
 /* A member's value, whatever its type. */
 union field_value {
@@ -26,6 +26,9 @@ union field_value {
 	int choice;
 	char *string;
 	char **list;
+	int64_t integer;
+	double real;
+	struct field_array array;
 };
 
 static size_t field_size(enum field_type type)
@@ -40,9 +43,18 @@ static size_t field_size(enum field_type type)
 		return sizeof(int);
 	case FIELD_STRING:
 	case FIELD_SECRET:
+	case FIELD_JSON:
 		return sizeof(char *);
 	case FIELD_LIST:
 		return sizeof(char **);
+	case FIELD_INT:
+		return sizeof(int64_t);
+	case FIELD_DOUBLE:
+		return sizeof(double);
+	case FIELD_OBJECTS:
+		return sizeof(struct field_array);
+	case FIELD_OBJECT: /* reached by its own rows */
+		return 0;
 	}
 	return 0;
 }
@@ -66,6 +78,7 @@ static void field_drop(const struct field *row, union field_value *value)
 		free(value->string);
 		break;
 	case FIELD_STRING:
+	case FIELD_JSON:
 		free(value->string);
 		break;
 	case FIELD_LIST:
@@ -73,10 +86,19 @@ static void field_drop(const struct field *row, union field_value *value)
 			free(*p);
 		free(value->list);
 		break;
+	case FIELD_OBJECTS:
+		for (size_t i = 0; i < value->array.count; i++)
+			field_free(row->rows->rows, row->rows->count,
+				   (char *)value->array.items + i * row->rows->size);
+		free(value->array.items);
+		break;
 	case FIELD_BOOL:
 	case FIELD_UINT:
 	case FIELD_MS:
 	case FIELD_CHOICE:
+	case FIELD_INT:
+	case FIELD_DOUBLE:
+	case FIELD_OBJECT:
 		break;
 	}
 }
@@ -201,6 +223,41 @@ static int field_parse_number(union field_value *ret, const struct field *row, c
 	return 0;
 }
 
+static int field_parse_int(union field_value *ret, const struct field *row, const char *text,
+			   char error[FIELD_ERROR_SIZE])
+{
+	bool bounded = row->min != 0 || row->max != 0;
+	int64_t min = bounded ? (int64_t)row->min : INT64_MIN;
+	int64_t max = bounded ? (int64_t)row->max : INT64_MAX;
+	bool negative = text[0] == '-', overflow;
+	char quoted[80];
+	uint64_t size;
+	const char *rest = field_scan_number(&size, &overflow, text + negative, false);
+	uint64_t limit = (uint64_t)INT64_MAX + negative;
+
+	if (rest == NULL || *rest != '\0' || overflow || size > limit)
+		goto wrong;
+	ret->integer = negative ? (int64_t)(0 - size) : (int64_t)size;
+	if (ret->integer >= min && ret->integer <= max)
+		return 0;
+wrong:
+	return field_fail(error, row, "\"%s\" is not a whole number from %" PRId64 " to %" PRId64,
+			  field_quote(quoted, sizeof(quoted), text), min, max);
+}
+
+static int field_parse_double(union field_value *ret, const struct field *row, const char *text,
+			      char error[FIELD_ERROR_SIZE])
+{
+	char quoted[80], *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !isfinite(value))
+		return field_fail(error, row, "\"%s\" is not a number",
+				  field_quote(quoted, sizeof(quoted), text));
+	ret->real = value;
+	return 0;
+}
+
 static int field_parse_choice(union field_value *ret, const struct field *row, const char *text,
 			      char error[FIELD_ERROR_SIZE])
 {
@@ -257,6 +314,15 @@ static bool field_is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* An entry of a list whose row has choices must be one of them. */
+static int field_check_entry(const struct field *row, const char *text,
+			     char error[FIELD_ERROR_SIZE])
+{
+	union field_value ignored;
+
+	return row->choices == NULL ? 0 : field_parse_choice(&ignored, row, text, error);
+}
+
 static int field_parse_list(union field_value *ret, const struct field *row, const char *text,
 			    char error[FIELD_ERROR_SIZE])
 {
@@ -285,6 +351,11 @@ static int field_parse_list(union field_value *ret, const struct field *row, con
 			value.list[count] = strndup(text, bytes);
 			if (value.list[count++] == NULL)
 				goto nomem;
+			rv = field_check_entry(row, value.list[count - 1], error);
+			if (rv != 0) {
+				field_drop(row, &value);
+				return rv;
+			}
 		}
 		if (*next == '\0')
 			break;
@@ -318,35 +389,68 @@ static int field_parse(union field_value *ret, const struct field *row, const ch
 		return field_parse_string(ret, row, text, error);
 	case FIELD_LIST:
 		return field_parse_list(ret, row, text, error);
+	case FIELD_INT:
+		return field_parse_int(ret, row, text, error);
+	case FIELD_DOUBLE:
+		return field_parse_double(ret, row, text, error);
+	case FIELD_OBJECT:
+	case FIELD_OBJECTS:
+	case FIELD_JSON:
+		break;
 	}
-	return RSTUN_E_UNSUPPORTED;
+	return field_fail(error, row, "it has no form as plain text");
 }
 
 /* ---- The interface --------------------------------------------------------------------------- */
 
+static void field_set_present(const struct field *row, void *config, bool present)
+{
+	if (row->present != 0)
+		memcpy((char *)config + row->present, &present, sizeof(present));
+}
+
+static void field_set_nothing(const struct field *rows, size_t count, void *config)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct field *row = &rows[i];
+		bool optional = (row->flags & FIELD_OPTIONAL) != 0;
+		union field_value value;
+
+		field_set_present(row, config, false);
+		if (row->type == FIELD_OBJECT) {
+			field_set_nothing(row->rows->rows, row->rows->count,
+					  (char *)config + row->offset);
+			continue;
+		}
+		memset(&value, 0, sizeof(value));
+		if (optional && (row->type == FIELD_UINT || row->type == FIELD_MS))
+			value.number = UINT64_MAX;
+		else if (optional && row->type == FIELD_CHOICE)
+			value.choice = -1;
+		else if (optional && row->type == FIELD_INT)
+			value.integer = INT64_MIN;
+		else if (optional && row->type == FIELD_DOUBLE)
+			value.real = (double)NAN;
+		field_store(&value, row, config);
+	}
+}
+
 int field_set_defaults(const struct field *rows, size_t count, void *config)
 {
 	char error[FIELD_ERROR_SIZE];
+	int rv = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		union field_value value;
-
-		memset(&value, 0, sizeof(value));
-		if ((rows[i].flags & FIELD_OPTIONAL) != 0)
-			value.number = UINT64_MAX;
-		field_store(&value, &rows[i], config);
-	}
-	for (size_t i = 0; i < count; i++) {
-		int rv = rows[i].default_text == NULL
-				 ? 0
-				 : field_set(&rows[i], config, rows[i].default_text, error);
-
-		if (rv != 0) {
-			field_free(rows, count, config);
-			return rv;
-		}
-	}
-	return 0;
+	field_set_nothing(rows, count, config);
+	for (size_t i = 0; i < count && rv == 0; i++)
+		if (rows[i].type == FIELD_OBJECT)
+			rv = field_set_defaults(rows[i].rows->rows, rows[i].rows->count,
+						(char *)config + rows[i].offset);
+	for (size_t i = 0; i < count && rv == 0; i++)
+		if (rows[i].default_text != NULL)
+			rv = field_set(&rows[i], config, rows[i].default_text, error);
+	if (rv != 0)
+		field_free(rows, count, config);
+	return rv;
 }
 
 int field_set(const struct field *row, void *config, const char *text, char error[FIELD_ERROR_SIZE])
@@ -373,6 +477,7 @@ int field_set(const struct field *row, void *config, const char *text, char erro
 		}
 	}
 	field_drop(row, &old);
+	field_set_present(row, config, true);
 	return 0;
 }
 
@@ -395,9 +500,22 @@ const char *field_get(const struct field *row, const void *config, char *buf, si
 			snprintf(buf, size, "%" PRIu64, value.number);
 		break;
 	case FIELD_CHOICE:
-		snprintf(buf, size, "%s", row->choices[value.choice]);
+		if (value.choice >= 0)
+			snprintf(buf, size, "%s", row->choices[value.choice]);
+		break;
+	case FIELD_INT:
+		if ((row->flags & FIELD_OPTIONAL) == 0 || value.integer != INT64_MIN)
+			snprintf(buf, size, "%" PRId64, value.integer);
+		break;
+	case FIELD_DOUBLE:
+		if (!isnan(value.real))
+			snprintf(buf, size, "%g", value.real);
+		break;
+	case FIELD_OBJECT:
+	case FIELD_OBJECTS: /* who shows them walks their rows */
 		break;
 	case FIELD_STRING:
+	case FIELD_JSON:
 		snprintf(buf, size, "%s", value.string != NULL ? value.string : "");
 		break;
 	case FIELD_SECRET:
@@ -419,66 +537,15 @@ void field_free(const struct field *rows, size_t count, void *config)
 	for (size_t i = 0; i < count; i++) {
 		union field_value value;
 
+		if (rows[i].type == FIELD_OBJECT) {
+			field_free(rows[i].rows->rows, rows[i].rows->count,
+				   (char *)config + rows[i].offset);
+			continue;
+		}
 		memset(&value, 0, sizeof(value));
 		field_load(&value, &rows[i], config);
 		field_drop(&rows[i], &value);
 		memset(&value, 0, sizeof(value));
 		field_store(&value, &rows[i], config);
 	}
-}
-
-const struct field *field_find(const struct field *rows, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(rows[i].name, name) == 0)
-			return &rows[i];
-	return NULL;
-}
-
-size_t field_distance(const char *a, const char *b)
-{
-	size_t a_bytes = strlen(a), b_bytes = strlen(b);
-	size_t rows[3][FIELD_NAME_MAX + 1]; /* two lines back, the last line, this one */
-	size_t *before = rows[0], *last = rows[1], *line = rows[2], *spare;
-
-	if (a_bytes > FIELD_NAME_MAX || b_bytes > FIELD_NAME_MAX)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b_bytes; j++)
-		last[j] = before[j] = j;
-	for (size_t i = 1; i <= a_bytes; i++) {
-		line[0] = i;
-		for (size_t j = 1; j <= b_bytes; j++) {
-			size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
-
-			if (last[j] + 1 < best)
-				best = last[j] + 1;
-			if (line[j - 1] + 1 < best)
-				best = line[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    before[j - 2] + 1 < best)
-				best = before[j - 2] + 1; /* two letters in the wrong order */
-			line[j] = best;
-		}
-		spare = before;
-		before = last;
-		last = line;
-		line = spare;
-	}
-	return last[b_bytes];
-}
-
-const struct field *field_suggest(const struct field *rows, size_t count, const char *name)
-{
-	const struct field *nearest = NULL;
-	size_t limit = strlen(name) / 3, best = SIZE_MAX;
-
-	for (size_t i = 0; i < count; i++) {
-		size_t distance = field_distance(name, rows[i].name);
-
-		if (distance <= limit && distance < best) {
-			best = distance;
-			nearest = &rows[i];
-		}
-	}
-	return nearest;
 }

@@ -5,8 +5,11 @@
  * configuration keys, error messages, masking of secrets, man pages and (later) JSON and its schema
  * are all made from these rows, and from nothing else.
  *
- * Strings and lists are owned by the struct (malloc) and freed by field_free; secrets are wiped
- * then.
+ * The structs of the control API are described by the same rows: then they may nest (FIELD_OBJECT,
+ * FIELD_OBJECTS), and names are written with `_` for `-`.
+ *
+ * Strings, lists and arrays are owned by the struct (malloc) and freed by field_free; secrets are
+ * wiped then.
  */
 #pragma once
 
@@ -23,13 +26,27 @@ enum field_type {
 	FIELD_SECRET,   /* char *, wiped when freed, shown as *** */
 	FIELD_LIST,     /* char **, NULL-terminated; text is separated by commas, blanks trimmed,
 			   empty entries dropped */
+	/* Of the control API; field_set takes no text for the last three. */
+	FIELD_INT,      /* int64_t, min..max as int64_t (both 0 = any) */
+	FIELD_DOUBLE,   /* double */
+	FIELD_OBJECT,   /* a struct in place, described by `rows` */
+	FIELD_OBJECTS,  /* struct field_array of structs described by `rows` */
+	FIELD_JSON,     /* char *: JSON as text that `schema` describes, NULL = not given */
+};
+
+/* What FIELD_OBJECTS describes: `count` structs one after the other, malloc'ed. */
+struct field_array {
+	void *items;
+	size_t count;
 };
 
 enum field_flag {
 	FIELD_REQUIRED = 1 << 0,
 	FIELD_FILE = 1 << 1,     /* names a file: the control API takes its content instead */
 	FIELD_CLI_ONLY = 1 << 2, /* of the command line, not part of a stored configuration */
-	FIELD_OPTIONAL = 1 << 3, /* FIELD_UINT: UINT64_MAX is "not given", and the default */
+	FIELD_OPTIONAL = 1 << 3, /* may be left out. "Not given", the default, is UINT64_MAX
+				    (FIELD_UINT, FIELD_MS), INT64_MIN, NAN, -1 (FIELD_CHOICE),
+				    and for FIELD_BOOL and FIELD_OBJECT that `present` is false */
 	FIELD_REPEAT = 1 << 4,   /* FIELD_STRING: given again it adds, joined by a comma */
 };
 
@@ -40,7 +57,8 @@ struct field {
 	unsigned flags;
 	size_t offset;             /* of the member in the struct */
 	uint64_t min, max;         /* of numbers (max 0 = none); strings: most bytes (0 = 4096) */
-	const char *const *choices;      /* FIELD_CHOICE: values accepted, NULL-terminated */
+	const char *const *choices;      /* FIELD_CHOICE: values accepted, NULL-terminated;
+					    FIELD_LIST: of its entries, NULL = any */
 	const char *default_text;  /* parsed as if given; NULL = zero */
 	const char *argument;      /* what --help shows for the value: "ADDR", "MS" */
 	const char *unit;          /* "ms", "bytes", or NULL */
@@ -49,6 +67,17 @@ struct field {
 	 * with a sentence in error that says what is wrong and what would be right. */
 	int (*check)(void *config, char *error, size_t error_size);
 	const char *group;         /* heading above this row in --help; NULL = as before */
+	const struct field_rows *rows; /* FIELD_OBJECT, FIELD_OBJECTS */
+	size_t present;            /* offset of a bool: the member is there; 0 = it always is */
+	const char *schema;        /* FIELD_JSON: JSON Schema of the value, as text */
+};
+
+/* A struct and its rows. */
+struct field_rows {
+	const char *name; /* "Mapping": of the struct in schema and documentation */
+	const struct field *rows;
+	size_t count;
+	size_t size;      /* of the struct */
 };
 
 #define FIELD_ERROR_SIZE 768

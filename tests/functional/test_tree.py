@@ -13,6 +13,7 @@ SRCDIR = os.environ.get("RSTUND_SRCDIR") or os.path.abspath(
 # Who may include whom: a folder may include itself and what is named here.
 LAYERS = {
     "lib/base": set(),
+    "lib/rpc": {"lib/base"},
     "lib/tls": {"lib/base"},
     "lib/quic": {"lib/base", "lib/tls"},
     "lib/dns": {"lib/base", "lib/tls"},
@@ -70,6 +71,7 @@ def test_layers():
 
 @pytest.mark.parametrize("library, folders", [
     ("gnutls/", ("lib/tls", "lib/quic")),
+    ("jansson", ("lib/rpc", "rstund/control", "rstunctl")),
     ("ngtcp2/", ("lib/quic",)),
     ("ares", ("lib/dns",)),
 ])

@@ -291,6 +291,105 @@ static void test_free_twice(void **state)
 	field_free(rows, ROWS, NULL);
 }
 
+/* ---- Types of the control API ---------------------------------------------------------------- */
+
+struct inner {
+	char *word;
+	uint64_t count;
+};
+
+struct outer {
+	int64_t number;
+	int64_t any;
+	double ratio;
+	int colour;
+	bool flag, has_flag;
+	bool has_inner;
+	struct inner inner;
+	struct field_array many;
+	char *json;
+	char **kinds;
+};
+
+static const struct field inner_rows[] = {
+	{.name = "word", .type = FIELD_STRING, .offset = offsetof(struct inner, word),
+	 .default_text = "w"},
+	{.name = "count", .type = FIELD_UINT, .flags = FIELD_OPTIONAL,
+	 .offset = offsetof(struct inner, count)},
+};
+static const struct field_rows inner_set = {"Inner", inner_rows, 2, sizeof(struct inner)};
+
+#define OUT(member) .offset = offsetof(struct outer, member)
+static const struct field outer_rows[] = {
+	{.name = "number", .type = FIELD_INT, OUT(number), .min = (uint64_t)-5, .max = 5},
+	{.name = "any", .type = FIELD_INT, .flags = FIELD_OPTIONAL, OUT(any)},
+	{.name = "ratio", .type = FIELD_DOUBLE, .flags = FIELD_OPTIONAL, OUT(ratio)},
+	{.name = "colour", .type = FIELD_CHOICE, .flags = FIELD_OPTIONAL, OUT(colour),
+	 .choices = colours},
+	{.name = "flag", .type = FIELD_BOOL, .flags = FIELD_OPTIONAL, OUT(flag),
+	 .present = offsetof(struct outer, has_flag)},
+	{.name = "inner", .type = FIELD_OBJECT, .flags = FIELD_OPTIONAL, OUT(inner),
+	 .rows = &inner_set, .present = offsetof(struct outer, has_inner)},
+	{.name = "many", .type = FIELD_OBJECTS, OUT(many), .rows = &inner_set},
+	{.name = "json", .type = FIELD_JSON, OUT(json), .schema = "{}"},
+	{.name = "kinds", .type = FIELD_LIST, OUT(kinds), .choices = colours},
+};
+#define OUTER_ROWS (sizeof(outer_rows) / sizeof(outer_rows[0]))
+
+static void outer_check(struct outer *outer, const char *name, const char *text, int want,
+			const char *shown)
+{
+	const struct field *row = field_find(outer_rows, OUTER_ROWS, name);
+	char buf[64];
+
+	assert_int_equal(field_set(row, outer, text, error), want);
+	assert_string_equal(want == 0 ? field_get(row, outer, buf, sizeof(buf)) : error, shown);
+}
+
+static void types_of_the_control_api(void **state)
+{
+	struct outer outer;
+	struct inner *items = calloc(2, sizeof(*items));
+	char buf[8];
+
+	(void)state;
+	memset(&outer, 0x77, sizeof(outer));
+	assert_int_equal(field_set_defaults(outer_rows, OUTER_ROWS, &outer), 0);
+	assert_true(outer.any == INT64_MIN && outer.colour == -1 && outer.ratio != outer.ratio);
+	assert_false(outer.has_flag || outer.has_inner);
+	assert_string_equal(outer.inner.word, "w");
+	assert_true(outer.inner.count == UINT64_MAX);
+	for (size_t i = 0; i < OUTER_ROWS; i++) /* nothing is shown of what is not given */
+		if (outer_rows[i].type != FIELD_BOOL && i > 0)
+			assert_string_equal(field_get(&outer_rows[i], &outer, buf, sizeof(buf)), "");
+	outer_check(&outer, "number", "-5", 0, "-5");
+	outer_check(&outer, "number", "6", RSTUN_E_MALFORMED,
+		    "--number: \"6\" is not a whole number from -5 to 5");
+	outer_check(&outer, "number", "-", RSTUN_E_MALFORMED,
+		    "--number: \"-\" is not a whole number from -5 to 5");
+	outer_check(&outer, "any", "9223372036854775807", 0, "9223372036854775807");
+	outer_check(&outer, "any", "-9223372036854775807", 0, "-9223372036854775807");
+	outer_check(&outer, "any", "9223372036854775808", RSTUN_E_MALFORMED,
+		    "--any: \"9223372036854775808\" is not a whole number from "
+		    "-9223372036854775808 to 9223372036854775807");
+	outer_check(&outer, "ratio", "1.5", 0, "1.5");
+	outer_check(&outer, "ratio", "nan", RSTUN_E_MALFORMED, "--ratio: \"nan\" is not a number");
+	outer_check(&outer, "ratio", "1x", RSTUN_E_MALFORMED, "--ratio: \"1x\" is not a number");
+	outer_check(&outer, "flag", "no", 0, "no");
+	assert_true(outer.has_flag);
+	outer_check(&outer, "kinds", "red, blue", 0, "red,blue");
+	outer_check(&outer, "kinds", "red,pink", RSTUN_E_MALFORMED,
+		    "--kinds: \"pink\" is not one of red, Green, blue");
+	outer_check(&outer, "inner", "x", RSTUN_E_MALFORMED,
+		    "--inner: it has no form as plain text");
+	items[1].word = strdup("second");
+	outer.many = (struct field_array){.items = items, .count = 2};
+	outer.json = strdup("{}");
+	field_free(outer_rows, OUTER_ROWS, &outer);
+	assert_true(outer.many.items == NULL && outer.many.count == 0 && outer.json == NULL);
+	assert_null(outer.inner.word);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -298,6 +397,7 @@ int main(void)
 		T(test_defaults), T(test_bool),	  T(test_numbers), T(test_durations),
 		T(test_choice),	  T(test_string), T(test_secret),  T(test_list),
 		T(test_get_small_buffers), T(test_find_and_suggest), T(test_free_twice),
+		cmocka_unit_test(types_of_the_control_api),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
