@@ -80,36 +80,23 @@ static int derive(struct keys *k, const ngtcp2_crypto_md *md, const uint8_t *sec
 	return 0;
 }
 
-static int install_rx(ngtcp2_conn *ng, ngtcp2_encryption_level level, const ngtcp2_crypto_md *md,
-		      const uint8_t *secret)
+static int install(ngtcp2_conn *ng, ngtcp2_encryption_level level, bool rx, const uint8_t *secret)
 {
+	const size_t iv = TLS_AEAD_NONCE_BYTES;
+	bool handshake = level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE;
 	struct keys k;
 	int rv;
 
-	if (derive(&k, md, secret) != 0)
+	if (derive(&k, &ngtcp2_conn_get_crypto_ctx2(ng)->md, secret) != 0)
 		return -1;
-	if (level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE)
-		rv = ngtcp2_conn_install_rx_handshake_key(ng, &k.aead, k.iv, sizeof(k.iv), &k.mask);
+	if (handshake && rx)
+		rv = ngtcp2_conn_install_rx_handshake_key(ng, &k.aead, k.iv, iv, &k.mask);
+	else if (handshake)
+		rv = ngtcp2_conn_install_tx_handshake_key(ng, &k.aead, k.iv, iv, &k.mask);
+	else if (rx)
+		rv = ngtcp2_conn_install_rx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv, &k.mask);
 	else
-		rv = ngtcp2_conn_install_rx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, sizeof(k.iv), &k.mask);
-	if (rv != 0)
-		keys_free(&k);
-	gnutls_memset(&k, 0, sizeof(k));
-	return rv;
-}
-
-static int install_tx(ngtcp2_conn *ng, ngtcp2_encryption_level level, const ngtcp2_crypto_md *md,
-		      const uint8_t *secret)
-{
-	struct keys k;
-	int rv;
-
-	if (derive(&k, md, secret) != 0)
-		return -1;
-	if (level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE)
-		rv = ngtcp2_conn_install_tx_handshake_key(ng, &k.aead, k.iv, sizeof(k.iv), &k.mask);
-	else
-		rv = ngtcp2_conn_install_tx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, sizeof(k.iv), &k.mask);
+		rv = ngtcp2_conn_install_tx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv, &k.mask);
 	if (rv != 0)
 		keys_free(&k);
 	gnutls_memset(&k, 0, sizeof(k));
@@ -140,11 +127,10 @@ static int on_secrets(gnutls_session_t session, gnutls_record_encryption_level_t
 		if (!ngtcp2_crypto_ctx_tls(&made, session))
 			return -1;
 		ngtcp2_conn_set_crypto_ctx(ng, &made);
-		ctx = ngtcp2_conn_get_crypto_ctx2(ng);
 	}
-	if (rx_secret && install_rx(ng, level, &ctx->md, rx_secret) != 0)
+	if (rx_secret && install(ng, level, true, rx_secret) != 0)
 		return -1;
-	return tx_secret ? install_tx(ng, level, &ctx->md, tx_secret) : 0;
+	return tx_secret ? install(ng, level, false, tx_secret) : 0;
 }
 
 void quic_crypto_attach(struct gnutls_session_int *session)
