@@ -141,7 +141,7 @@ static void client_mapping_on_upstream(void *user, const struct dial_result *res
 		client_mapping_ended(m, result->error, result->why, 0);
 		return;
 	}
-	m->upstream = result->addresses[0];
+	m->upstream = *dial_pick(result);
 	client_mapping_connect(m);
 }
 

@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "dns/resolver.h"
 
+#include <unistd.h>
+
 void dial_choose(struct target *ret, const struct target *fixed, const struct target *named,
 		 const struct target *fallback)
 {
@@ -71,6 +73,31 @@ void dial_resolve(struct dial *d, struct resolver *resolver, const struct target
 			dial_failed(d, err, rstun_strerror(err));
 		return;
 	}
+}
+
+static bool dial_has_route(const struct address *address)
+{
+	int fd = socket(address->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool routed = fd >= 0 && connect(fd, &address->sa, address->len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return routed;
+}
+
+const struct address *dial_pick(const struct dial_result *result)
+{
+	const struct address *picked = NULL;
+
+	for (size_t i = 0; i < result->count; i++) {
+		const struct address *address = &result->addresses[i];
+		bool better = picked == NULL || (address->sa.sa_family == AF_INET &&
+						 picked->sa.sa_family != AF_INET);
+
+		if (better && (result->count == 1 || dial_has_route(address)))
+			picked = address;
+	}
+	return picked != NULL ? picked : &result->addresses[0];
 }
 
 void dial_cancel(struct dial *d)

@@ -34,5 +34,8 @@ void dial_choose(struct target *ret, const struct target *fixed, const struct ta
 /* Calls `done` once: from inside for what needs no lookup, else from the loop. */
 void dial_resolve(struct dial *d, struct resolver *resolver, const struct target *target,
 		  void (*done)(void *user, const struct dial_result *result), void *user);
+/* The one address of a result (without error) where no second can be tried, because nothing tells that the first
+ * does not answer: IPv4 before IPv6, as the original does, and one that this machine has a route to. */
+const struct address *dial_pick(const struct dial_result *result);
 /* No call of done after this. Nothing happens when none is due. */
 void dial_cancel(struct dial *d);

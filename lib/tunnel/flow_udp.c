@@ -70,22 +70,6 @@ static void flow_udp_on_done(struct udp_acceptor *a, void *user)
 	flow_udp_finish(user);
 }
 
-/* Of several addresses the first that this machine has a route to: a datagram tells no more. */
-static const struct address *flow_udp_pick(const struct dial_result *result)
-{
-	for (size_t i = 0; i + 1 < result->count; i++) {
-		const struct address *address = &result->addresses[i];
-		int fd = socket(address->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		bool routed = fd >= 0 && connect(fd, &address->sa, address->len) == 0;
-
-		if (fd >= 0)
-			close(fd);
-		if (routed)
-			return address;
-	}
-	return &result->addresses[result->count - 1];
-}
-
 static void flow_udp_on_resolved(void *user, const struct dial_result *result)
 {
 	struct flow_udp *u = user;
@@ -98,7 +82,7 @@ static void flow_udp_on_resolved(void *user, const struct dial_result *result)
 		udp_acceptor_abort(u->acceptor, u->error);
 		return;
 	}
-	udp_acceptor_dial(u->acceptor, flow_udp_pick(result));
+	udp_acceptor_dial(u->acceptor, dial_pick(result));
 }
 
 static void flow_udp_on_target(struct udp_acceptor *a, void *user, const struct target *named)

@@ -188,6 +188,8 @@ static bool one_socket(void *end)
 
 static void test_hop(void **state)
 {
+	size_t most = 0;
+
 	(void)state;
 	erig_init(&g);
 	erig_server(&g, &a, "0.0.0.0:0", false, 0, 1);
@@ -200,10 +202,11 @@ static void test_hop(void **state)
 	for (int i = 0; i < 12; i++) {
 		erig_turns(&g, 30);
 		quic_endpoint_hop(c.ep);
-		assert_true(sockets_of(&c) <= ENDPOINT_SOCKETS);
+		if (sockets_of(&c) > most)
+			most = sockets_of(&c);
 	}
+	assert_in_range(most, 2, ENDPOINT_SOCKETS);
 	assert_true(erig_until(&g, erig_all_whole, &c, WAIT_MS));
-	assert_true(sockets_of(&c) > 1);
 	/* Those left behind go, also when connections keep ending meanwhile. */
 	for (int i = 0; i < 30 && !one_socket(&c); i++) {
 		struct erig_link *l = erig_dial(&c, &b.bound, 0);

@@ -322,6 +322,20 @@ static void test_counters(void **state)
 	assert_int_equal(sum.current_mtu, 1452);
 }
 
+/* Where only one address can be tried it is the IPv4 one, whatever the order. */
+static void test_dial_pick(void **state)
+{
+	struct address addresses[2];
+	struct dial_result result = {.addresses = addresses, .count = 2};
+
+	(void)state;
+	assert_int_equal(address_parse_ip(&addresses[0], "::1", 3, 53), 0);
+	assert_int_equal(address_parse_ip(&addresses[1], "127.0.0.1", 9, 53), 0);
+	assert_ptr_equal(dial_pick(&result), &addresses[1]);
+	result.count = 1;
+	assert_ptr_equal(dial_pick(&result), &addresses[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_login_idle),
 		cmocka_unit_test(test_choose),
 		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_dial_pick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
