@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 
+#include <errno.h>
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -73,6 +74,16 @@ static uint32_t address_parse_scope(const char *text)
 		return if_nametoindex(text);
 	index = strtoul(text, &end, 10);
 	return *end == '\0' && index <= UINT32_MAX ? (uint32_t)index : 0;
+}
+
+int address_of_socket(struct address *ret, int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	if (getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+		return rstun_error_from_errno(errno);
+	return address_from_sockaddr(ret, (const struct sockaddr *)&name, len);
 }
 
 int address_parse_ip(struct address *ret, const char *text, size_t text_bytes, uint16_t port)

@@ -41,6 +41,9 @@ struct target {
  * RSTUN_E_MALFORMED for other families or a short length. */
 int address_from_sockaddr(struct address *ret, const struct sockaddr *sa, socklen_t len);
 
+/* The address that a socket is bound to. */
+int address_of_socket(struct address *ret, int fd);
+
 /* Numeric "1.2.3.4", "::1" or "[::1]" without a port. RSTUN_E_MALFORMED if it is none. */
 int address_parse_ip(struct address *ret, const char *text, size_t text_bytes, uint16_t port);
 

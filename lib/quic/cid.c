@@ -29,7 +29,8 @@ static bool make_key(struct cid_entry *key, const uint8_t *data, size_t bytes)
 	return true;
 }
 
-int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *data, size_t bytes, void *owner)
+int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *data, size_t bytes,
+		  void *owner)
 {
 	struct cid_entry *e = calloc(1, sizeof(*e));
 	void **node;

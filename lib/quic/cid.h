@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table from connection ID to whoever it leads to. A balanced tree (tsearch), so that IDs chosen by a peer
- * cannot make it slow. Entries belong to the table; one owner may have several.
+ * The table from connection ID to whoever it leads to. A balanced tree (tsearch), so that IDs
+ * chosen by a peer cannot make it slow. Entries belong to the table; one owner may have several.
  */
 #pragma once
 
@@ -25,7 +25,8 @@ struct cid_table {
 };
 
 /* 0, RSTUN_E_NOMEM, or RSTUN_E_ALREADY_EXISTS when the ID leads somewhere. */
-int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *data, size_t bytes, void *owner);
+int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *data, size_t bytes,
+		  void *owner);
 /* The owner, or NULL. */
 void *cid_table_find(const struct cid_table *t, const uint8_t *data, size_t bytes);
 void cid_table_remove(struct cid_table *t, const uint8_t *data, size_t bytes);

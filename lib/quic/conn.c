@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A QUIC connection: setting up, packets and time in, telling the users. Writing is in conn_write.c, the end in
- * conn_close.c, requests of users in conn_user.c, ngtcp2's callbacks in conn_callbacks.c. The host (endpoint
- * or test rig) owns the object; nothing here knows sockets, loops or clocks.
+ * A QUIC connection: setting up, packets and time in, telling the users. Writing is in
+ * conn_write.c, the end in conn_close.c, requests of users in conn_user.c, ngtcp2's callbacks in
+ * conn_callbacks.c. The host (endpoint or test rig) owns the object; nothing here knows sockets,
+ * loops or clocks.
  */
 #include "quic/conn_internal.h"
 
@@ -18,14 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAM_WINDOW_BYTES 262144       /* at first; grows to max_stream_window */
+#define STREAM_WINDOW_BYTES 262144 /* at first; grows to max_stream_window */
 #define WINDOW_BEFORE_LOGIN_BYTES 65536
 #define GLITCH_BURST 200000
 #define GLITCHES_PER_S 20000
 #define KEY_UPDATE_NS (3600 * CLOCK_NS_PER_S)
 
-/* What a path may carry: Ethernet less the smallest headers, jumbo frames. Ascending, so that growth stops where
- * the path does; a size that the interface refuses (EMSGSIZE) counts as a lost probe. */
+/* What a path may carry: Ethernet less the smallest headers, jumbo frames. Ascending, so that
+ * growth stops where the path does; a size that the interface refuses (EMSGSIZE) counts as a lost
+ * probe. */
 static const uint16_t default_probes[] = {1350, 1452, 8952};
 /* Loopback carries 65536: larger packets cost fewer cycles a byte; flat beyond 16000. */
 static const uint16_t loopback_probes[] = {1452, 16000};
@@ -52,7 +54,8 @@ static ngtcp2_conn *get_conn(ngtcp2_crypto_conn_ref *ref)
 	return c->ng;
 }
 
-static void fill_settings(struct quic_conn *c, const struct quic_conn_params *p, ngtcp2_settings *settings)
+static void fill_settings(struct quic_conn *c, const struct quic_conn_params *p,
+			  ngtcp2_settings *settings)
 {
 	static const ngtcp2_cc_algo algorithms[] = {
 		[QUIC_CONGESTION_BBR] = NGTCP2_CC_ALGO_BBR,
@@ -83,8 +86,8 @@ static void fill_settings(struct quic_conn *c, const struct quic_conn_params *p,
 	settings->pmtud_probes = c->probes;
 	settings->pmtud_probeslen = count;
 	settings->max_tx_udp_payload_size = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
-	/* Every segment that comes twice counts here. A path that reorders makes thousands of them a second,
-	 * and the library's 330 would end such a connection. */
+	/* Every segment that comes twice counts here. A path that reorders makes thousands of them
+	 * a second, and the library's 330 would end such a connection. */
 	settings->glitch_ratelim_burst = GLITCH_BURST;
 	settings->glitch_ratelim_rate = GLITCHES_PER_S;
 	if (count == 0)
@@ -112,7 +115,8 @@ static void fill_transport_params(const struct quic_conn_params *p, ngtcp2_trans
 	params->active_connection_id_limit = 8;
 }
 
-static int make_server(struct quic_conn *c, const struct quic_conn_params *p, const ngtcp2_path *path)
+static int make_server(struct quic_conn *c, const struct quic_conn_params *p,
+		       const ngtcp2_path *path)
 {
 	ngtcp2_settings settings;
 	ngtcp2_transport_params params;
@@ -136,7 +140,8 @@ static int make_server(struct quic_conn *c, const struct quic_conn_params *p, co
 				      &quic_conn_server_callbacks, &settings, &params, NULL, c);
 }
 
-static int make_client(struct quic_conn *c, const struct quic_conn_params *p, const ngtcp2_path *path)
+static int make_client(struct quic_conn *c, const struct quic_conn_params *p,
+		       const ngtcp2_path *path)
 {
 	ngtcp2_settings settings;
 	ngtcp2_transport_params params;
@@ -237,7 +242,8 @@ void quic_conn_give_credit(struct quic_conn *c, size_t bytes)
 	c->withheld_bytes = 0;
 }
 
-/* ngtcp2 counts lost packets only; a round trip with losses is what others call a congestion event. */
+/* ngtcp2 counts lost packets only; a round trip with losses is what others call a congestion event.
+ */
 static void count_losses(struct quic_conn *c)
 {
 	ngtcp2_conn_info info;
@@ -287,7 +293,8 @@ void quic_conn_read(struct quic_conn *c, const struct address *local, const stru
 		quic_conn_fail(c, rv);
 		return;
 	}
-	/* There is no callback for credit of the connection as a whole: any packet may have brought it. */
+	/* There is no callback for credit of the connection as a whole: any packet may have brought
+	 * it. */
 	c->credit_maybe = true;
 	quic_conn_wake(c);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every callback of ngtcp2's, all static. They record facts (append bytes, set a bit, put a stream on the
- * notify list) and give credit; crypto, connection ID and path challenge callbacks answer. None of them
- * calls a user, writes a packet or frees anything.
+ * Every callback of ngtcp2's, all static. They record facts (append bytes, set a bit, put a stream
+ * on the notify list) and give credit; crypto, connection ID and path challenge callbacks answer.
+ * None of them calls a user, writes a packet or frees anything.
  */
 #include "quic/conn_internal.h"
 
@@ -13,7 +13,8 @@
 #include <string.h>
 
 static int on_recv_stream_data(ngtcp2_conn *ng, uint32_t flags, int64_t stream_id, uint64_t offset,
-			       const uint8_t *data, size_t datalen, void *user_data, void *stream_user_data)
+			       const uint8_t *data, size_t datalen, void *user_data,
+			       void *stream_user_data)
 {
 	struct quic_conn *c = user_data;
 	struct quic_stream *s = stream_user_data;
@@ -73,8 +74,8 @@ static int on_stream_open(ngtcp2_conn *ng, int64_t stream_id, void *user_data)
 	return 0;
 }
 
-static int on_stream_close(ngtcp2_conn *ng, uint32_t flags, int64_t stream_id, uint64_t app_error_code,
-			   void *user_data, void *stream_user_data)
+static int on_stream_close(ngtcp2_conn *ng, uint32_t flags, int64_t stream_id,
+			   uint64_t app_error_code, void *user_data, void *stream_user_data)
 {
 	struct quic_stream *s = stream_user_data;
 
@@ -91,8 +92,8 @@ static int on_stream_close(ngtcp2_conn *ng, uint32_t flags, int64_t stream_id, u
 	return 0;
 }
 
-static int on_stream_reset(ngtcp2_conn *ng, int64_t stream_id, uint64_t final_size, uint64_t app_error_code,
-			   void *user_data, void *stream_user_data)
+static int on_stream_reset(ngtcp2_conn *ng, int64_t stream_id, uint64_t final_size,
+			   uint64_t app_error_code, void *user_data, void *stream_user_data)
 {
 	struct quic_stream *s = stream_user_data;
 
@@ -125,8 +126,8 @@ static int on_recv_stop_sending(ngtcp2_conn *ng, int64_t stream_id, uint64_t app
 	return 0;
 }
 
-static int on_extend_max_stream_data(ngtcp2_conn *ng, int64_t stream_id, uint64_t max_data, void *user_data,
-				     void *stream_user_data)
+static int on_extend_max_stream_data(ngtcp2_conn *ng, int64_t stream_id, uint64_t max_data,
+				     void *user_data, void *stream_user_data)
 {
 	struct quic_stream *s = stream_user_data;
 
@@ -193,7 +194,8 @@ static int on_path_validation(ngtcp2_conn *ng, uint32_t flags, const ngtcp2_path
 	return 0;
 }
 
-static int on_recv_stateless_reset(ngtcp2_conn *ng, const ngtcp2_pkt_stateless_reset2 *sr, void *user_data)
+static int on_recv_stateless_reset(ngtcp2_conn *ng, const ngtcp2_pkt_stateless_reset2 *sr,
+				   void *user_data)
 {
 	struct quic_conn *c = user_data;
 
@@ -203,8 +205,8 @@ static int on_recv_stateless_reset(ngtcp2_conn *ng, const ngtcp2_pkt_stateless_r
 	return 0;
 }
 
-static int on_new_cid(ngtcp2_conn *ng, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token, size_t cidlen,
-		      void *user_data)
+static int on_new_cid(ngtcp2_conn *ng, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
+		      size_t cidlen, void *user_data)
 {
 	struct quic_conn *c = user_data;
 
@@ -214,7 +216,8 @@ static int on_new_cid(ngtcp2_conn *ng, ngtcp2_cid *cid, ngtcp2_stateless_reset_t
 }
 
 static int on_dcid_status(ngtcp2_conn *ng, ngtcp2_connection_id_status_type type, uint64_t seq,
-			  const ngtcp2_cid *cid, const ngtcp2_stateless_reset_token *token, void *user_data)
+			  const ngtcp2_cid *cid, const ngtcp2_stateless_reset_token *token,
+			  void *user_data)
 {
 	struct quic_conn *c = user_data;
 
@@ -242,24 +245,24 @@ static void on_rand(uint8_t *dest, size_t destlen, const ngtcp2_rand_ctx *rand_c
 	random_bytes(dest, destlen);
 }
 
-#define COMMON_CALLBACKS                                                                           \
-	.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,                                     \
-	.handshake_completed = on_handshake_completed, .encrypt = quic_crypto_encrypt,        \
-	.decrypt = quic_crypto_decrypt, .hp_mask = quic_crypto_mask,                  \
-	.recv_stream_data = on_recv_stream_data,                                                   \
-	.acked_stream_data_offset = on_acked_stream_data_offset, .stream_open = on_stream_open,    \
-	.stream_close = on_stream_close, .rand = on_rand, .remove_connection_id = on_remove_cid,   \
-	.update_key = quic_crypto_update_key, .path_validation = on_path_validation,          \
-	.stream_reset = on_stream_reset,                                                           \
-	.extend_max_local_streams_bidi = on_extend_max_local_streams,                              \
-	.extend_max_stream_data = on_extend_max_stream_data,                                       \
-	.handshake_confirmed = on_handshake_confirmed,                                             \
-	.delete_crypto_aead_ctx = quic_crypto_delete_aead,                         \
-	.delete_crypto_cipher_ctx = quic_crypto_delete_cipher,                     \
-	.recv_stop_sending = on_recv_stop_sending,              \
-	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,                               \
-	.recv_stateless_reset2 = on_recv_stateless_reset, .get_new_connection_id2 = on_new_cid,    \
-	.dcid_status2 = on_dcid_status,                                                            \
+#define COMMON_CALLBACKS                                                                         \
+	.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,                                   \
+	.handshake_completed = on_handshake_completed, .encrypt = quic_crypto_encrypt,           \
+	.decrypt = quic_crypto_decrypt, .hp_mask = quic_crypto_mask,                             \
+	.recv_stream_data = on_recv_stream_data,                                                 \
+	.acked_stream_data_offset = on_acked_stream_data_offset, .stream_open = on_stream_open,  \
+	.stream_close = on_stream_close, .rand = on_rand, .remove_connection_id = on_remove_cid, \
+	.update_key = quic_crypto_update_key, .path_validation = on_path_validation,             \
+	.stream_reset = on_stream_reset,                                                         \
+	.extend_max_local_streams_bidi = on_extend_max_local_streams,                            \
+	.extend_max_stream_data = on_extend_max_stream_data,                                     \
+	.handshake_confirmed = on_handshake_confirmed,                                           \
+	.delete_crypto_aead_ctx = quic_crypto_delete_aead,                                       \
+	.delete_crypto_cipher_ctx = quic_crypto_delete_cipher,                                   \
+	.recv_stop_sending = on_recv_stop_sending,                                               \
+	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,                             \
+	.recv_stateless_reset2 = on_recv_stateless_reset, .get_new_connection_id2 = on_new_cid,  \
+	.dcid_status2 = on_dcid_status,                                                          \
 	.get_path_challenge_data2 = ngtcp2_crypto_get_path_challenge_data2_cb
 
 const ngtcp2_callbacks quic_conn_client_callbacks = {

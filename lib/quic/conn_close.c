@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a connection in all its kinds, and what each means to the person who looks at it (RFC 9000
- * section 10). The first reason stands. Here facts are noted only: the close is written by conn_write.c,
- * the last calls are made by quic_conn_dispatch.
+ * The end of a connection in all its kinds, and what each means to the person who looks at it (RFC
+ * 9000 section 10). The first reason stands. Here facts are noted only: the close is written by
+ * conn_write.c, the last calls are made by quic_conn_dispatch.
  */
 #include "quic/conn_internal.h"
 
@@ -66,8 +66,8 @@ static void close_by_peer(struct quic_conn *c)
 				(gnutls_alert_description_t)(e->error_code - NGTCP2_CRYPTO_ERROR));
 		snprintf(text, sizeof(text), "closed by peer: %s 0x%llx%s%s%s%s%s",
 			 alert ? "TLS alert" : "transport error", (unsigned long long)e->error_code,
-			 name ? " (" : "", name ? name : "", name ? ")" : "", e->reasonlen ? ": " : "",
-			 quoted);
+			 name ? " (" : "", name ? name : "", name ? ")" : "",
+			 e->reasonlen ? ": " : "", quoted);
 		set_close(c, QUIC_CLOSE_PEER_TRANSPORT, error, e->error_code, text);
 	}
 }
@@ -94,7 +94,8 @@ void quic_conn_fail(struct quic_conn *c, int liberr)
 	char text[128];
 
 	if (c->ended || c->close_requested) {
-		/* Whatever it is, the first reason stands; but nothing can be written after a fatal one. */
+		/* Whatever it is, the first reason stands; but nothing can be written after a fatal
+		 * one. */
 		c->ended = true;
 		return;
 	}
@@ -104,7 +105,8 @@ void quic_conn_fail(struct quic_conn *c, int liberr)
 		c->ended = true;
 		break;
 	case NGTCP2_ERR_IDLE_CLOSE:
-		set_close(c, QUIC_CLOSE_IDLE, RSTUN_E_TIMEOUT, 0, "nothing heard from the peer (idle timeout)");
+		set_close(c, QUIC_CLOSE_IDLE, RSTUN_E_TIMEOUT, 0,
+			  "nothing heard from the peer (idle timeout)");
 		c->ended = true;
 		break;
 	case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
@@ -129,7 +131,8 @@ void quic_conn_fail(struct quic_conn *c, int liberr)
 	default:
 		snprintf(text, sizeof(text), "QUIC: %s", ngtcp2_strerror(liberr));
 		set_close(c, QUIC_CLOSE_ERROR,
-			  liberr == NGTCP2_ERR_NOMEM ? RSTUN_E_NOMEM : RSTUN_E_PROTOCOL_MISMATCH, 0, text);
+			  liberr == NGTCP2_ERR_NOMEM ? RSTUN_E_NOMEM : RSTUN_E_PROTOCOL_MISMATCH, 0,
+			  text);
 		ngtcp2_ccerr_set_liberr(&c->ccerr, liberr, NULL, 0);
 		c->close_requested = true;
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packet protection. GnuTLS does the handshake and every suite but one: with ChaCha20-Poly1305 the keys are derived
- * here (RFC 9001 section 5.1) and libgcrypt encrypts. Initial packets stay with GnuTLS.
+ * Packet protection. GnuTLS does the handshake and every suite but one: with ChaCha20-Poly1305 the
+ * keys are derived here (RFC 9001 section 5.1) and libgcrypt encrypts. Initial packets stay with
+ * GnuTLS.
  *
- * ngtcp2 hands its callbacks only the opaque context, so a context of ours is told from one of GnuTLS's by the
- * lowest bit of its pointer (both are allocated, so it is free). Contexts are owned by ngtcp2 once installed
- * and come back through the delete callbacks.
+ * ngtcp2 hands its callbacks only the opaque context, so a context of ours is told from one of
+ * GnuTLS's by the lowest bit of its pointer (both are allocated, so it is free). Contexts are owned
+ * by ngtcp2 once installed and come back through the delete callbacks.
  */
 #include "quic/conn_internal.h"
 
@@ -36,8 +37,8 @@ static int make(void **ret_handle, const uint8_t *key, bool mask)
 }
 
 /* HKDF-Expand-Label of RFC 8446 section 7.1 with an empty context. */
-static int expand_label(uint8_t *dest, size_t bytes, const ngtcp2_crypto_md *md, const uint8_t *secret,
-			const char *label)
+static int expand_label(uint8_t *dest, size_t bytes, const ngtcp2_crypto_md *md,
+			const uint8_t *secret, const char *label)
 {
 	uint8_t info[64];
 	size_t n = strlen(label), at = 0;
@@ -94,32 +95,37 @@ static int install(ngtcp2_conn *ng, ngtcp2_encryption_level level, bool rx, cons
 	else if (handshake)
 		rv = ngtcp2_conn_install_tx_handshake_key(ng, &k.aead, k.iv, iv, &k.mask);
 	else if (rx)
-		rv = ngtcp2_conn_install_rx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv, &k.mask);
+		rv = ngtcp2_conn_install_rx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv,
+						&k.mask);
 	else
-		rv = ngtcp2_conn_install_tx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv, &k.mask);
+		rv = ngtcp2_conn_install_tx_key(ng, secret, SECRET_BYTES, &k.aead, k.iv, iv,
+						&k.mask);
 	if (rv != 0)
 		keys_free(&k);
 	gnutls_memset(&k, 0, sizeof(k));
 	return rv;
 }
 
-/* GnuTLS has new secrets. (Transport parameters need nothing here: its extension hook has taken them.) */
+/* GnuTLS has new secrets. (Transport parameters need nothing here: its extension hook has taken
+ * them.) */
 static int on_secrets(gnutls_session_t session, gnutls_record_encryption_level_t gnutls_level,
 		      const void *rx_secret, const void *tx_secret, size_t secret_bytes)
 {
 	ngtcp2_crypto_conn_ref *ref = gnutls_session_get_ptr(session);
 	ngtcp2_conn *ng = ref->get_conn(ref);
-	ngtcp2_encryption_level level = ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(gnutls_level);
+	ngtcp2_encryption_level level =
+		ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(gnutls_level);
 	const ngtcp2_crypto_ctx *ctx = ngtcp2_conn_get_crypto_ctx2(ng);
 	ngtcp2_crypto_ctx made;
 
-	if (gnutls_cipher_get(session) != GNUTLS_CIPHER_CHACHA20_POLY1305 || secret_bytes != SECRET_BYTES ||
+	if (gnutls_cipher_get(session) != GNUTLS_CIPHER_CHACHA20_POLY1305 ||
+	    secret_bytes != SECRET_BYTES ||
 	    (level != NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE && level != NGTCP2_ENCRYPTION_LEVEL_1RTT)) {
-		if (rx_secret && ngtcp2_crypto_derive_and_install_rx_key(ng, NULL, NULL, NULL, level, rx_secret,
-									 secret_bytes) != 0)
+		if (rx_secret && ngtcp2_crypto_derive_and_install_rx_key(
+					 ng, NULL, NULL, NULL, level, rx_secret, secret_bytes) != 0)
 			return -1;
-		if (tx_secret && ngtcp2_crypto_derive_and_install_tx_key(ng, NULL, NULL, NULL, level, tx_secret,
-									 secret_bytes) != 0)
+		if (tx_secret && ngtcp2_crypto_derive_and_install_tx_key(
+					 ng, NULL, NULL, NULL, level, tx_secret, secret_bytes) != 0)
 			return -1;
 		return 0;
 	}
@@ -139,33 +145,38 @@ void quic_crypto_attach(struct gnutls_session_int *session)
 		gnutls_handshake_set_secret_function(session, on_secrets);
 }
 
-int quic_crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead, const ngtcp2_crypto_aead_ctx *ctx,
-			const uint8_t *plain, size_t bytes, const uint8_t *nonce, size_t nonce_bytes,
-			const uint8_t *aad, size_t aad_bytes)
+int quic_crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+			const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *plain, size_t bytes,
+			const uint8_t *nonce, size_t nonce_bytes, const uint8_t *aad,
+			size_t aad_bytes)
 {
 	struct tls_aead *a = ours(ctx->native_handle);
 
 	if (!a)
-		return ngtcp2_crypto_encrypt_cb(dest, aead, ctx, plain, bytes, nonce, nonce_bytes, aad,
-						aad_bytes);
-	return tls_aead_seal(a, dest, plain, bytes, nonce, aad, aad_bytes) == 0 ? 0
-										 : NGTCP2_ERR_CALLBACK_FAILURE;
+		return ngtcp2_crypto_encrypt_cb(dest, aead, ctx, plain, bytes, nonce, nonce_bytes,
+						aad, aad_bytes);
+	return tls_aead_seal(a, dest, plain, bytes, nonce, aad, aad_bytes) == 0
+		       ? 0
+		       : NGTCP2_ERR_CALLBACK_FAILURE;
 }
 
-int quic_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead, const ngtcp2_crypto_aead_ctx *ctx,
-			const uint8_t *sealed, size_t bytes, const uint8_t *nonce, size_t nonce_bytes,
-			const uint8_t *aad, size_t aad_bytes)
+int quic_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
+			const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *sealed, size_t bytes,
+			const uint8_t *nonce, size_t nonce_bytes, const uint8_t *aad,
+			size_t aad_bytes)
 {
 	struct tls_aead *a = ours(ctx->native_handle);
 
 	if (!a)
-		return ngtcp2_crypto_decrypt_cb(dest, aead, ctx, sealed, bytes, nonce, nonce_bytes, aad,
-						aad_bytes);
-	return tls_aead_open(a, dest, sealed, bytes, nonce, aad, aad_bytes) == 0 ? 0 : NGTCP2_ERR_DECRYPT;
+		return ngtcp2_crypto_decrypt_cb(dest, aead, ctx, sealed, bytes, nonce, nonce_bytes,
+						aad, aad_bytes);
+	return tls_aead_open(a, dest, sealed, bytes, nonce, aad, aad_bytes) == 0
+		       ? 0
+		       : NGTCP2_ERR_DECRYPT;
 }
 
-int quic_crypto_mask(uint8_t *dest, const ngtcp2_crypto_cipher *hp, const ngtcp2_crypto_cipher_ctx *ctx,
-		     const uint8_t *sample)
+int quic_crypto_mask(uint8_t *dest, const ngtcp2_crypto_cipher *hp,
+		     const ngtcp2_crypto_cipher_ctx *ctx, const uint8_t *sample)
 {
 	struct tls_aead *a = ours(ctx->native_handle);
 
@@ -175,17 +186,20 @@ int quic_crypto_mask(uint8_t *dest, const ngtcp2_crypto_cipher *hp, const ngtcp2
 }
 
 int quic_crypto_update_key(ngtcp2_conn *ng, uint8_t *rx_secret, uint8_t *tx_secret,
-			   ngtcp2_crypto_aead_ctx *rx_ctx, uint8_t *rx_iv, ngtcp2_crypto_aead_ctx *tx_ctx,
-			   uint8_t *tx_iv, const uint8_t *current_rx_secret, const uint8_t *current_tx_secret,
+			   ngtcp2_crypto_aead_ctx *rx_ctx, uint8_t *rx_iv,
+			   ngtcp2_crypto_aead_ctx *tx_ctx, uint8_t *tx_iv,
+			   const uint8_t *current_rx_secret, const uint8_t *current_tx_secret,
 			   size_t secret_bytes, void *user_data)
 {
 	const ngtcp2_crypto_ctx *ctx = ngtcp2_conn_get_crypto_ctx2(ng);
 	struct keys rx = {0}, tx = {0};
 	int rv = NGTCP2_ERR_CALLBACK_FAILURE;
 
-	if ((uintptr_t)ctx->aead.native_handle != GNUTLS_CIPHER_CHACHA20_POLY1305 || !tls_aead_available())
-		return ngtcp2_crypto_update_key_cb(ng, rx_secret, tx_secret, rx_ctx, rx_iv, tx_ctx, tx_iv,
-						   current_rx_secret, current_tx_secret, secret_bytes, user_data);
+	if ((uintptr_t)ctx->aead.native_handle != GNUTLS_CIPHER_CHACHA20_POLY1305 ||
+	    !tls_aead_available())
+		return ngtcp2_crypto_update_key_cb(ng, rx_secret, tx_secret, rx_ctx, rx_iv, tx_ctx,
+						   tx_iv, current_rx_secret, current_tx_secret,
+						   secret_bytes, user_data);
 	/* RFC 9001 section 6.1; header keys stay. */
 	if (expand_label(rx_secret, SECRET_BYTES, &ctx->md, current_rx_secret, "quic ku") == 0 &&
 	    expand_label(tx_secret, SECRET_BYTES, &ctx->md, current_tx_secret, "quic ku") == 0 &&

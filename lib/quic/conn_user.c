@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What users ask of a connection: streams, credit, keep-alive, a probe, statistics. Safe in any of their
- * callbacks; whatever has to be sent is left to the next write.
+ * What users ask of a connection: streams, credit, keep-alive, a probe, statistics. Safe in any of
+ * their callbacks; whatever has to be sent is left to the next write.
  */
 #include "quic/conn_internal.h"
 
@@ -56,8 +56,8 @@ void quic_conn_allow_streams(struct quic_conn *c, uint64_t streams)
 	if (c->ended || c->close_requested)
 		return;
 	if (streams > c->config.streams_before_login)
-		ngtcp2_conn_extend_max_streams_bidi(c->ng,
-						    (size_t)(streams - c->config.streams_before_login));
+		ngtcp2_conn_extend_max_streams_bidi(
+			c->ng, (size_t)(streams - c->config.streams_before_login));
 	if (c->server)
 		ngtcp2_conn_extend_max_offset(c->ng, QUIC_WINDOW_BYTES);
 	quic_conn_wake(c);
@@ -145,17 +145,13 @@ struct tls_session *quic_conn_tls(const struct quic_conn *c)
 	return c->tls;
 }
 
-uint64_t quic_conn_now(const struct quic_conn *c)
-{
-	return c->now_ns;
-}
-
 const char *quic_library_version(void)
 {
 	static const char prefix[] = "ngtcp2 ";
 	static char text[64];
 
-	/* Same text whoever writes it, so a race between threads is harmless; in practice main asks first. */
+	/* Same text whoever writes it, so a race between threads is harmless; in practice main asks
+	 * first. */
 	if (text[0] == '\0')
 		snprintf(text, sizeof(text), "%s%s%s", prefix, ngtcp2_version(0)->version_str,
 #ifdef NGTCP2_STATIC

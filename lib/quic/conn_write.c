@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets out of a connection: one batch of equal-sized packets for one GSO send. Streams take turns, a
- * quantum each; several small ones share a packet. Also here: the watchdog against a path whose MTU shrank, which
- * ngtcp2 never repairs by itself.
+ * Packets out of a connection: one batch of equal-sized packets for one GSO send. Streams take
+ * turns, a quantum each; several small ones share a packet. Also here: the watchdog against a path
+ * whose MTU shrank, which ngtcp2 never repairs by itself.
  */
 #include "quic/conn_internal.h"
 
@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-#define BATCH_BYTES 65000u       /* one GSO send; below the largest UDP payload */
-#define BATCH_PACKETS 64u        /* UDP_MAX_SEGMENTS of older kernels */
-#define BATCH_PACKETS_MIN 10u    /* RFC 9002 section 7.7: an initial burst is fine */
+#define BATCH_BYTES 65000u	 /* one GSO send; below the largest UDP payload */
+#define BATCH_PACKETS 64u	 /* UDP_MAX_SEGMENTS of older kernels */
+#define BATCH_PACKETS_MIN 10u	 /* RFC 9002 section 7.7: an initial burst is fine */
 #define SMALL_PACKET_BYTES 1200u /* every QUIC path carries it (RFC 9000 section 14.1) */
 #define BLACK_HOLE_MIN_NS (2 * CLOCK_NS_PER_S)
 #define SMALL_FOR_NS (600 * CLOCK_NS_PER_S)
@@ -37,8 +37,8 @@ static void stream_sent(struct quic_stream *s, size_t n, bool whole)
 	}
 }
 
-static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_info *pi, uint8_t *dest,
-			      size_t destlen, ngtcp2_tstamp ts, void *user_data)
+static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+			      uint8_t *dest, size_t destlen, ngtcp2_tstamp ts, void *user_data)
 {
 	struct quic_conn *c = user_data;
 
@@ -66,18 +66,19 @@ static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_inf
 				fin = true;
 			}
 		}
-		/* struct iovec and ngtcp2_vec have the same members in the same order; a cast is what the
-		 * library's own documentation suggests. */
-		n = ngtcp2_conn_writev_stream(ng, path, pi, dest, destlen, &taken, flags, s ? s->id : -1,
-					      (const ngtcp2_vec *)(const void *)iov, (size_t)iovs, ts);
+		/* struct iovec and ngtcp2_vec have the same members in the same order; a cast is
+		 * what the library's own documentation suggests. */
+		n = ngtcp2_conn_writev_stream(ng, path, pi, dest, destlen, &taken, flags,
+					      s ? s->id : -1, (const ngtcp2_vec *)(const void *)iov,
+					      (size_t)iovs, ts);
 		if (s && taken >= 0)
 			stream_sent(s, (size_t)taken, fin && (size_t)taken == offered);
 		switch (n) {
 		case NGTCP2_ERR_WRITE_MORE:
 			continue;
 		case NGTCP2_ERR_STREAM_DATA_BLOCKED:
-			/* Out of credit: of this stream (until MAX_STREAM_DATA) or of the connection (until
-			 * any packet arrives). */
+			/* Out of credit: of this stream (until MAX_STREAM_DATA) or of the
+			 * connection (until any packet arrives). */
 			if (ngtcp2_conn_get_max_stream_data_left2(ng, s->id) == 0) {
 				s->tx_blocked = true;
 				quic_stream_unqueue_send(s);
@@ -127,7 +128,8 @@ static void watch_black_hole(struct quic_conn *c)
 	if (c->tx_unacked == 0)
 		c->large_sent = false;
 	if (c->ack_progress || !c->large_sent || c->small_until_ns > c->now_ns) {
-		/* What is in flight from here on is waited for anew; no new bytes need follow it. */
+		/* What is in flight from here on is waited for anew; no new bytes need follow it.
+		 */
 		c->ack_progress = false;
 		c->black_hole_since_ns = c->large_sent ? c->now_ns : CLOCK_NEVER;
 		return;
@@ -139,7 +141,8 @@ static void watch_black_hole(struct quic_conn *c)
 	c->black_hole_since_ns = CLOCK_NEVER;
 	c->large_sent = false;
 	c->small_until_ns = clock_after(c->now_ns, SMALL_FOR_NS);
-	log_info(c->log, "quic", "large packets do not arrive any more: sending %u bytes for 10 minutes",
+	log_info(c->log, "quic",
+		 "large packets do not arrive any more: sending %u bytes for 10 minutes",
 		 SMALL_PACKET_BYTES);
 }
 
@@ -173,8 +176,8 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 		packets = mtu >= BATCH_BYTES ? 1 : BATCH_BYTES / mtu;
 
 	ngtcp2_path_storage_zero(&ps);
-	n = ngtcp2_conn_write_aggregate_pkt2(c->ng, &ps.path, &pi, batch->buf, batch->size, &segment,
-					     write_one, packets, c->now_ns);
+	n = ngtcp2_conn_write_aggregate_pkt2(c->ng, &ps.path, &pi, batch->buf, batch->size,
+					     &segment, write_one, packets, c->now_ns);
 	if (c->probe_ping) {
 		c->probe_ping = false;
 		ngtcp2_conn_set_keep_alive_timeout(c->ng, c->keep_alive_on ? c->config.keep_alive_ns
@@ -190,8 +193,10 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 	batch->bytes = (size_t)n;
 	batch->segment = segment;
 	batch->ecn = pi.ecn;
-	if (address_from_sockaddr(&batch->local, ps.path.local.addr, (socklen_t)ps.path.local.addrlen) != 0 ||
-	    address_from_sockaddr(&batch->remote, ps.path.remote.addr, (socklen_t)ps.path.remote.addrlen) != 0)
+	if (address_from_sockaddr(&batch->local, ps.path.local.addr,
+				  (socklen_t)ps.path.local.addrlen) != 0 ||
+	    address_from_sockaddr(&batch->remote, ps.path.remote.addr,
+				  (socklen_t)ps.path.remote.addrlen) != 0)
 		return false;
 	c->tx_bytes += (size_t)n;
 	c->tx_datagrams += ((size_t)n + segment - 1) / segment;

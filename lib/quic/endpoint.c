@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The endpoint: datagrams in, connections dispatched, batches out, timers. It owns its sockets, its routes and
- * through them the connections. Order within one wake-up: read everything that came, then (in a task at the
- * wake-up's end) for each connection that has news: dispatch, write, dispatch, arm its timer.
- * One loop's thread.
+ * The endpoint: datagrams in, connections dispatched, batches out, timers. It owns its sockets, its
+ * routes and through them the connections. Order within one wake-up: read everything that came,
+ * then (in a task at the wake-up's end) for each connection that has news: dispatch, write,
+ * dispatch, arm its timer. One loop's thread.
  */
 #include "quic/endpoint_internal.h"
 
@@ -150,7 +150,8 @@ static void count_sent(struct quic_endpoint *ep, const struct quic_batch *b)
 	ep->stats.tx_datagrams += (b->bytes + b->segment - 1) / b->segment;
 }
 
-/* Writes until nothing is left, the socket is full or the turn is over. True when there may be more. */
+/* Writes until nothing is left, the socket is full or the turn is over. True when there may be
+ * more. */
 static bool write_batches(struct route *r, uint64_t now_ns)
 {
 	struct quic_endpoint *ep = r->ep;
@@ -210,10 +211,10 @@ void endpoint_flush(void *user)
 	struct route *r;
 	size_t due = 0;
 
-	/* Those woken meanwhile stand behind and have their turn in the next round, so no connection keeps the loop
-	 * busy. One list only, whatever a user does meanwhile. */
+	/* Those woken meanwhile stand behind and have their turn in the next round, so no
+	 * connection keeps the loop busy. One list only, whatever a user does meanwhile. */
 	TAILQ_FOREACH(r, &ep->ready, ready_link)
-		due++;
+	due++;
 	for (; due > 0 && (r = TAILQ_FIRST(&ep->ready)); due--)
 		flush_route(r, loop_now(ep->config.loop));
 }
@@ -233,8 +234,8 @@ void endpoint_route_kill(struct route *r)
 
 /* ---- reading ---- */
 
-/* A packet that nobody knows may be the last word of a peer that forgot us: it ends with a token that only
- * the peer could know. */
+/* A packet that nobody knows may be the last word of a peer that forgot us: it ends with a token
+ * that only the peer could know. */
 static struct route *reset_of(struct quic_endpoint *ep, const uint8_t *data, size_t bytes)
 {
 	if (data[0] & 0x80)
@@ -253,11 +254,13 @@ static void closing_packet(struct route *r, size_t bytes)
 		return;
 	r->close_next *= 2;
 	r->close_budget -= r->close_bytes;
-	endpoint_answer(r->ep, ENDPOINT_ANSWER_CLOSE, &r->close_local, &r->close_remote, r->close_packet, r->close_bytes);
+	endpoint_answer(r->ep, ENDPOINT_ANSWER_CLOSE, &r->close_local, &r->close_remote,
+			r->close_packet, r->close_bytes);
 }
 
-static void receive(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		    unsigned ecn, const uint8_t *data, size_t bytes, bool injected)
+static void receive(struct quic_endpoint *ep, const struct address *local,
+		    const struct address *remote, unsigned ecn, const uint8_t *data, size_t bytes,
+		    bool injected)
 {
 	const struct quic_endpoint_config *config = &ep->config;
 	ngtcp2_version_cid vc;
@@ -294,15 +297,15 @@ static void receive(struct quic_endpoint *ep, const struct address *local, const
 	if (!injected && config->worker_count > 1 && config->ops->on_foreign &&
 	    vc.dcidlen == QUIC_CID_BYTES && vc.dcid[0] % config->worker_count != config->worker) {
 		ep->stats.forwarded++;
-		config->ops->on_foreign(ep, config->user, vc.dcid[0] % config->worker_count, local, remote,
-					data, bytes);
+		config->ops->on_foreign(ep, config->user, vc.dcid[0] % config->worker_count, local,
+					remote, data, bytes);
 		return;
 	}
 	endpoint_stranger(ep, local, remote, ecn, data, bytes, &vc);
 }
 
-static void on_datagram(void *user, const struct address *local, const struct address *remote, unsigned ecn,
-			const uint8_t *data, size_t bytes)
+static void on_datagram(void *user, const struct address *local, const struct address *remote,
+			unsigned ecn, const uint8_t *data, size_t bytes)
 {
 	receive(user, local, remote, ecn, data, bytes, false);
 }
@@ -317,7 +320,8 @@ static void on_writable(void *user)
 	struct quic_endpoint *ep = user;
 	struct route *r;
 
-	TAILQ_FOREACH(r, &ep->routes, link) {
+	TAILQ_FOREACH(r, &ep->routes, link)
+	{
 		if (!r->blocked)
 			continue;
 		r->blocked = false;
@@ -334,9 +338,9 @@ static void on_unreachable(void *user, const struct address *remote, int err)
 	if (ep->config.credentials)
 		return;
 	/* Only believed while nothing has come from there: an ICMP message can be forged. */
-	TAILQ_FOREACH(r, &ep->routes, link) {
-		if (r->state != ROUTE_LIVE ||
-		    !address_equal(quic_conn_remote(r->conn), remote))
+	TAILQ_FOREACH(r, &ep->routes, link)
+	{
+		if (r->state != ROUTE_LIVE || !address_equal(quic_conn_remote(r->conn), remote))
 			continue;
 		snprintf(why, sizeof(why), "%s",
 			 err == ECONNREFUSED ? "nothing listens on that UDP port" : strerror(err));
@@ -394,14 +398,17 @@ static void host_remove_cid(struct quic_host *h, struct quic_conn *c, const ngtc
 	cid_table_remove(&ep->cids, cid->data, cid->datalen);
 }
 
-static void host_reset_token(struct quic_host *h, struct quic_conn *c, const uint8_t *token, bool add)
+static void host_reset_token(struct quic_host *h, struct quic_conn *c, const uint8_t *token,
+			     bool add)
 {
 	struct quic_endpoint *ep = (struct quic_endpoint *)h;
 	struct route *r = c->host_data;
 
-	/* Without it we would learn of a restarted peer at the idle timeout only: no reason to fail. */
+	/* Without it we would learn of a restarted peer at the idle timeout only: no reason to
+	 * fail. */
 	if (add)
-		(void)cid_table_add(&ep->tokens, &r->tokens, token, NGTCP2_STATELESS_RESET_TOKENLEN, r);
+		(void)cid_table_add(&ep->tokens, &r->tokens, token, NGTCP2_STATELESS_RESET_TOKENLEN,
+				    r);
 	else if (cid_table_find(&ep->tokens, token, NGTCP2_STATELESS_RESET_TOKENLEN) == r)
 		cid_table_remove(&ep->tokens, token, NGTCP2_STATELESS_RESET_TOKENLEN);
 }

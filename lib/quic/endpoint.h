@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The UDP side of QUIC on one thread: sockets (batched reads with GRO, one GSO send per batch), the
- * table from connection ID to connection, stateless resets, Retry, version negotiation, one timer per
- * connection, and the write step at the end of each wake-up. A worker's server has one endpoint with
- * one SO_REUSEPORT socket; a client has one endpoint with one socket per address family.
+ * table from connection ID to connection, stateless resets, Retry, version negotiation, one timer
+ * per connection, and the write step at the end of each wake-up. A worker's server has one endpoint
+ * with one SO_REUSEPORT socket; a client has one endpoint with one socket per address family.
  */
 #pragma once
 
@@ -24,19 +24,21 @@ struct tls_credentials;
 
 struct quic_endpoint_stats {
 	uint64_t rx_datagrams, tx_datagrams, rx_bytes, tx_bytes;
-	uint64_t rx_dropped;      /* runts, empty, not QUIC, unknown connection */
+	uint64_t rx_dropped; /* runts, empty, not QUIC, unknown connection */
 	uint64_t resets_sent, retries_sent;
 	uint64_t connections, half_open;
-	uint64_t forwarded;       /* datagrams of another worker's connections */
+	uint64_t forwarded; /* datagrams of another worker's connections */
 };
 
 struct quic_endpoint_ops {
-	/* Server: a new connection is being set up; call quic_conn_set_ops in it. Its on_ready follows when the
-	 * handshake is done, or on_close. */
+	/* Server: a new connection is being set up; call quic_conn_set_ops in it. Its on_ready
+	 * follows when the handshake is done, or on_close. */
 	void (*on_accept)(struct quic_endpoint *ep, void *user, struct quic_conn *c);
-	/* A socket of ours is about to be bound or connected (SO_MARK, device); may be NULL. Non-zero aborts. */
+	/* A socket of ours is about to be bound or connected (SO_MARK, device); may be NULL.
+	 * Non-zero aborts. */
 	int (*on_socket)(struct quic_endpoint *ep, void *user, int fd);
-	/* A datagram whose connection ID names worker `worker`, not us; may be NULL (then it is dropped). */
+	/* A datagram whose connection ID names worker `worker`, not us; may be NULL (then it is
+	 * dropped). */
 	void (*on_foreign)(struct quic_endpoint *ep, void *user, unsigned worker,
 			   const struct address *local, const struct address *remote,
 			   const uint8_t *data, size_t bytes);
@@ -46,18 +48,20 @@ struct quic_endpoint_config {
 	struct loop *loop;
 	const struct log *log;
 	struct chunk_pool *pool;
-	struct quic_config quic;        /* for every connection of it */
-	unsigned worker, worker_count;  /* first byte of our connection IDs modulo count = worker */
-	uint8_t secret[QUIC_ENDPOINT_SECRET_BYTES]; /* stateless reset tokens and Retry tokens; the same for
-							 all workers and across restarts */
-	struct tls_credentials *credentials; /* server: certificate; NULL for a client endpoint. Reference taken */
+	struct quic_config quic;       /* for every connection of it */
+	unsigned worker, worker_count; /* first byte of our connection IDs modulo count = worker */
+	uint8_t secret[QUIC_ENDPOINT_SECRET_BYTES]; /* stateless reset tokens and Retry tokens; the
+						       same for all workers and across restarts */
+	struct tls_credentials
+		*credentials; /* server: certificate; NULL for a client endpoint. Reference taken */
 	const struct quic_endpoint_ops *ops;
 	void *user;
 };
 
 struct quic_connect {
 	struct address remote;
-	struct tls_session *session; /* client session; taken over on success, untouched on failure */
+	struct tls_session
+		*session; /* client session; taken over on success, untouched on failure */
 	const struct quic_conn_ops *ops;
 	void *user;
 };
@@ -65,15 +69,18 @@ struct quic_connect {
 /* RSTUN_E_NOMEM. */
 int quic_endpoint_new(struct quic_endpoint **ret, const struct quic_endpoint_config *config);
 
-/* Closes what is left without waiting (connections get on_close) and frees. Not from a callback of it. */
+/* Closes what is left without waiting (connections get on_close) and frees. Not from a callback of
+ * it. */
 void quic_endpoint_free(struct quic_endpoint *ep);
 
-/* Makes the non-blocking UDP socket of a server: SO_REUSEPORT when `reuse_port`, IP_PKTINFO on wildcard
- * addresses, don't-fragment, buffers of 4 MiB. The caller may steer it (quic_endpoint_steer) before use. */
-int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd, struct address *ret_bound);
+/* Makes the non-blocking UDP socket of a server: SO_REUSEPORT when `reuse_port`, IP_PKTINFO on
+ * wildcard addresses, don't-fragment, buffers of 4 MiB. The caller may steer it
+ * (quic_endpoint_steer) before use. */
+int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd,
+		       struct address *ret_bound);
 
-/* Attaches the classic BPF program that sends a datagram to socket number (first CID byte % workers) of the
- * SO_REUSEPORT group that `fd` belongs to. */
+/* Attaches the classic BPF program that sends a datagram to socket number (first CID byte %
+ * workers) of the SO_REUSEPORT group that `fd` belongs to. */
 int quic_endpoint_steer(int fd, unsigned workers);
 
 /* Server: serves a bound UDP socket; takes the descriptor over, on failure too. */
@@ -83,8 +90,8 @@ int quic_endpoint_listen(struct quic_endpoint *ep, int fd);
 int quic_endpoint_connect(struct quic_endpoint *ep, const struct quic_connect *params,
 			  struct quic_conn **ret);
 
-/* Client: moves all connections to new sockets (RFC 9000 section 9.2), keeping each old socket until no
- * connection uses it. */
+/* Client: moves all connections to new sockets (RFC 9000 section 9.2), keeping each old socket
+ * until no connection uses it. */
 void quic_endpoint_hop(struct quic_endpoint *ep);
 
 /* A datagram that another worker received for us (on_foreign there). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets that lead to no connection: first packets of new clients, and strangers that get a Retry, a version
- * negotiation, a refusal, a stateless reset or nothing. Every answer here is bounded per second and never
- * longer than three times its trigger (RFC 9000 sections 8.1 and 10.3).
+ * Packets that lead to no connection: first packets of new clients, and strangers that get a Retry,
+ * a version negotiation, a refusal, a stateless reset or nothing. Every answer here is bounded per
+ * second and never longer than three times its trigger (RFC 9000 sections 8.1 and 10.3).
  */
 #include "quic/endpoint_internal.h"
 
@@ -14,15 +14,17 @@
 
 #include <string.h>
 
-bool endpoint_answer(struct quic_endpoint *ep, enum endpoint_answer kind, const struct address *local,
-		     const struct address *remote, const uint8_t *data, size_t bytes)
+bool endpoint_answer(struct quic_endpoint *ep, enum endpoint_answer kind,
+		     const struct address *local, const struct address *remote, const uint8_t *data,
+		     size_t bytes)
 {
 	static const unsigned most[ENDPOINT_ANSWER_KINDS] = {
 		[ENDPOINT_ANSWER_RESET] = ENDPOINT_RESETS_PER_S,
 		[ENDPOINT_ANSWER_GREETING] = ENDPOINT_GREETINGS_PER_S,
 		[ENDPOINT_ANSWER_CLOSE] = ENDPOINT_CLOSES_PER_S,
 	};
-	struct quic_batch b = {.bytes = bytes, .segment = bytes, .local = *local, .remote = *remote};
+	struct quic_batch b = {
+		.bytes = bytes, .segment = bytes, .local = *local, .remote = *remote};
 	struct quic_socket *s = endpoint_socket_for(ep, local);
 	uint64_t now = loop_now(ep->config.loop);
 
@@ -54,15 +56,17 @@ void endpoint_negotiate_version(struct quic_endpoint *ep, const struct address *
 		return;
 	}
 	random_bytes(&unused, 1);
-	n = ngtcp2_pkt_write_version_negotiation(buf, sizeof(buf), unused, vc->scid, vc->scidlen, vc->dcid,
-						 vc->dcidlen, versions, 1);
+	n = ngtcp2_pkt_write_version_negotiation(buf, sizeof(buf), unused, vc->scid, vc->scidlen,
+						 vc->dcid, vc->dcidlen, versions, 1);
 	if (n > 0)
 		endpoint_answer(ep, ENDPOINT_ANSWER_GREETING, local, remote, buf, (size_t)n);
 }
 
-/* RFC 9000 section 10.3: shorter than its trigger, so two endpoints never answer each other for ever. */
-static void send_reset(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		       const ngtcp2_version_cid *vc, size_t trigger_bytes)
+/* RFC 9000 section 10.3: shorter than its trigger, so two endpoints never answer each other for
+ * ever. */
+static void send_reset(struct quic_endpoint *ep, const struct address *local,
+		       const struct address *remote, const ngtcp2_version_cid *vc,
+		       size_t trigger_bytes)
 {
 	ngtcp2_stateless_reset_token token;
 	uint8_t buf[64], noise[64];
@@ -83,19 +87,19 @@ static void send_reset(struct quic_endpoint *ep, const struct address *local, co
 		ep->stats.resets_sent++;
 }
 
-static void refuse(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		   const ngtcp2_pkt_hd *hd, uint64_t code)
+static void refuse(struct quic_endpoint *ep, const struct address *local,
+		   const struct address *remote, const ngtcp2_pkt_hd *hd, uint64_t code)
 {
 	uint8_t buf[1200];
-	ngtcp2_ssize n = ngtcp2_crypto_write_connection_close(buf, sizeof(buf), hd->version, &hd->scid,
-							      &hd->dcid, code, NULL, 0);
+	ngtcp2_ssize n = ngtcp2_crypto_write_connection_close(buf, sizeof(buf), hd->version,
+							      &hd->scid, &hd->dcid, code, NULL, 0);
 
 	if (n > 0)
 		endpoint_answer(ep, ENDPOINT_ANSWER_GREETING, local, remote, buf, (size_t)n);
 }
 
-static void send_retry(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		       const ngtcp2_pkt_hd *hd)
+static void send_retry(struct quic_endpoint *ep, const struct address *local,
+		       const struct address *remote, const ngtcp2_pkt_hd *hd)
 {
 	uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2], buf[1200];
 	ngtcp2_cid scid;
@@ -103,13 +107,13 @@ static void send_retry(struct quic_endpoint *ep, const struct address *local, co
 
 	/* The client's next Initial is addressed to this ID, so it comes to this worker. */
 	endpoint_random_cid(ep, &scid);
-	tokens = ngtcp2_crypto_generate_retry_token2(token, ep->config.secret, sizeof(ep->config.secret),
-						     hd->version, &remote->sa, remote->len, &scid, &hd->dcid,
-						     loop_now(ep->config.loop));
+	tokens = ngtcp2_crypto_generate_retry_token2(
+		token, ep->config.secret, sizeof(ep->config.secret), hd->version, &remote->sa,
+		remote->len, &scid, &hd->dcid, loop_now(ep->config.loop));
 	if (tokens < 0)
 		return;
-	n = ngtcp2_crypto_write_retry(buf, sizeof(buf), hd->version, &hd->scid, &scid, &hd->dcid, token,
-				      (size_t)tokens);
+	n = ngtcp2_crypto_write_retry(buf, sizeof(buf), hd->version, &hd->scid, &scid, &hd->dcid,
+				      token, (size_t)tokens);
 	if (n > 0 && endpoint_answer(ep, ENDPOINT_ANSWER_GREETING, local, remote, buf, (size_t)n))
 		ep->stats.retries_sent++;
 }
@@ -120,13 +124,14 @@ static size_t half_open_from(const struct quic_endpoint *ep, const struct addres
 	size_t n = 0;
 
 	TAILQ_FOREACH(r, &ep->half, half_link)
-		n += address_equal_ip(&r->source, source);
+	n += address_equal_ip(&r->source, source);
 	return n;
 }
 
 /* Whether this client may begin a handshake now; answers it when not. */
-static bool admit(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		  const ngtcp2_pkt_hd *hd, ngtcp2_cid *ret_odcid, bool *ret_retried)
+static bool admit(struct quic_endpoint *ep, const struct address *local,
+		  const struct address *remote, const ngtcp2_pkt_hd *hd, ngtcp2_cid *ret_odcid,
+		  bool *ret_retried)
 {
 	*ret_odcid = hd->dcid;
 	*ret_retried = false;
@@ -136,9 +141,9 @@ static bool admit(struct quic_endpoint *ep, const struct address *local, const s
 	}
 	if (hd->tokenlen > 0 && hd->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2) {
 		int rv = ngtcp2_crypto_verify_retry_token2(
-			ret_odcid, hd->token, hd->tokenlen, ep->config.secret, sizeof(ep->config.secret),
-			hd->version, &remote->sa, remote->len, &hd->dcid, ENDPOINT_RETRY_VALID_NS,
-			loop_now(ep->config.loop));
+			ret_odcid, hd->token, hd->tokenlen, ep->config.secret,
+			sizeof(ep->config.secret), hd->version, &remote->sa, remote->len, &hd->dcid,
+			ENDPOINT_RETRY_VALID_NS, loop_now(ep->config.loop));
 
 		if (rv != 0) {
 			refuse(ep, local, remote, hd, NGTCP2_INVALID_TOKEN);
@@ -155,8 +160,9 @@ static bool admit(struct quic_endpoint *ep, const struct address *local, const s
 	       half_open_from(ep, remote) < ENDPOINT_SOURCE_HALF_OPEN;
 }
 
-static void accept_client(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-			  unsigned ecn, const uint8_t *data, size_t bytes, const ngtcp2_pkt_hd *hd)
+static void accept_client(struct quic_endpoint *ep, const struct address *local,
+			  const struct address *remote, unsigned ecn, const uint8_t *data,
+			  size_t bytes, const ngtcp2_pkt_hd *hd)
 {
 	struct quic_conn_params params = {
 		.host = &ep->host,
@@ -192,11 +198,12 @@ static void accept_client(struct quic_endpoint *ep, const struct address *local,
 	}
 	endpoint_route_live(r, c);
 	endpoint_route_half_open(r, remote);
-	/* First, so that who closes it in on_accept has keys to say so with. Users are called from dispatch. */
+	/* First, so that who closes it in on_accept has keys to say so with. Users are called from
+	 * dispatch. */
 	quic_conn_read(c, local, remote, ecn, data, bytes, params.now_ns);
 	if (c->ended) {
-		/* Nothing came of it: nobody heard of it, and no tombstone stands in the way of the next
-		 * packet, which may be the one that was missing. */
+		/* Nothing came of it: nobody heard of it, and no tombstone stands in the way of the
+		 * next packet, which may be the one that was missing. */
 		bool retry = c->retry_due;
 
 		endpoint_route_free(r);
@@ -209,13 +216,15 @@ static void accept_client(struct quic_endpoint *ep, const struct address *local,
 	endpoint_schedule(r);
 }
 
-void endpoint_stranger(struct quic_endpoint *ep, const struct address *local, const struct address *remote,
-		       unsigned ecn, const uint8_t *data, size_t bytes, const ngtcp2_version_cid *vc)
+void endpoint_stranger(struct quic_endpoint *ep, const struct address *local,
+		       const struct address *remote, unsigned ecn, const uint8_t *data,
+		       size_t bytes, const ngtcp2_version_cid *vc)
 {
 	ngtcp2_pkt_hd hd;
 
 	if ((data[0] & 0x80) == 0) {
-		/* Of a connection that we forgot, perhaps before a restart: say so, the peer is waiting. */
+		/* Of a connection that we forgot, perhaps before a restart: say so, the peer is
+		 * waiting. */
 		if (ep->config.credentials)
 			send_reset(ep, local, remote, vc, bytes);
 		ep->stats.rx_dropped++;

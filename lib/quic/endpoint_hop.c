@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client's sockets: one per address family, made when first needed, and moving all connections to fresh ones
- * (RFC 9000 section 9.2). An old socket is kept until no connection uses it and 3 PTO have passed, because
- * packets may still be on their way to it.
+ * A client's sockets: one per address family, made when first needed, and moving all connections to
+ * fresh ones (RFC 9000 section 9.2). An old socket is kept until no connection uses it and 3 PTO
+ * have passed, because packets may still be on their way to it.
  */
 #include "quic/endpoint_internal.h"
 
@@ -18,12 +18,9 @@
 /* Bound by the hook (a source address), or here to any. */
 static int bind_any(int fd, sa_family_t family)
 {
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
 	struct address bound, any = {0};
 
-	if (getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
-	    address_from_sockaddr(&bound, (struct sockaddr *)&name, len) == 0 && address_port(&bound) != 0)
+	if (address_of_socket(&bound, fd) == 0 && address_port(&bound) != 0)
 		return 0;
 	any.sa.sa_family = family;
 	any.len = family == AF_INET6 ? sizeof(any.in6) : sizeof(any.in);
@@ -45,17 +42,20 @@ static int make_socket(struct quic_endpoint *ep, sa_family_t family, struct quic
 		close(fd);
 		return rv;
 	}
-	rv = quic_socket_new(ret, ep->config.loop, ep->config.log, fd, ep->buffers, &endpoint_socket_ops, ep);
+	rv = quic_socket_new(ret, ep->config.loop, ep->config.log, fd, ep->buffers,
+			     &endpoint_socket_ops, ep);
 	if (rv == 0)
 		TAILQ_INSERT_HEAD(&ep->sockets, *ret, link);
 	return rv;
 }
 
-int endpoint_client_socket(struct quic_endpoint *ep, const struct address *remote, struct quic_socket **ret)
+int endpoint_client_socket(struct quic_endpoint *ep, const struct address *remote,
+			   struct quic_socket **ret)
 {
 	struct quic_socket *s;
 
-	TAILQ_FOREACH(s, &ep->sockets, link) {
+	TAILQ_FOREACH(s, &ep->sockets, link)
+	{
 		if (s->local.sa.sa_family == remote->sa.sa_family) {
 			*ret = s;
 			return 0;
@@ -68,8 +68,10 @@ static bool in_use(const struct quic_endpoint *ep, const struct quic_socket *s)
 {
 	const struct route *r;
 
-	TAILQ_FOREACH(r, &ep->routes, link) {
-		if (r->state == ROUTE_LIVE && address_port(&r->conn->local) == address_port(&s->local) &&
+	TAILQ_FOREACH(r, &ep->routes, link)
+	{
+		if (r->state == ROUTE_LIVE &&
+		    address_port(&r->conn->local) == address_port(&s->local) &&
 		    r->conn->local.sa.sa_family == s->local.sa.sa_family)
 			return true;
 	}
@@ -81,7 +83,8 @@ static bool left_behind(const struct quic_endpoint *ep, const struct quic_socket
 {
 	const struct quic_socket *t;
 
-	TAILQ_FOREACH(t, &ep->sockets, link) {
+	TAILQ_FOREACH(t, &ep->sockets, link)
+	{
 		if (t->local.sa.sa_family == s->local.sa.sa_family)
 			return t != s;
 	}
@@ -127,21 +130,24 @@ static void hop_family(struct quic_endpoint *ep, sa_family_t family)
 	size_t count = 0;
 
 	TAILQ_FOREACH(s, &ep->sockets, link)
-		count += s->local.sa.sa_family == family;
+	count += s->local.sa.sa_family == family;
 	if (count == 0)
 		return;
 	if (count >= ENDPOINT_SOCKETS) {
-		log_debug(ep->config.log, "quic", "hop left out: connections still use the sockets of earlier ones");
+		log_debug(ep->config.log, "quic",
+			  "hop left out: connections still use the sockets of earlier ones");
 		return;
 	}
 	if (make_socket(ep, family, &s) != 0) {
 		log_warn(ep->config.log, "quic", "hop left out: no new UDP socket");
 		return;
 	}
-	TAILQ_FOREACH(r, &ep->routes, link) {
+	TAILQ_FOREACH(r, &ep->routes, link)
+	{
 		if (r->state == ROUTE_LIVE && r->conn->local.sa.sa_family == family &&
 		    quic_conn_migrate(r->conn, &s->local, loop_now(ep->config.loop)) != 0)
-			log_debug(ep->config.log, "quic", "a connection can't move now and stays where it is");
+			log_debug(ep->config.log, "quic",
+				  "a connection can't move now and stays where it is");
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making, using and freeing an endpoint: its sockets, the steering of a SO_REUSEPORT group, connections of a client.
- * Freeing says goodbye to every connection and waits for nothing.
+ * Making, using and freeing an endpoint: its sockets, the steering of a SO_REUSEPORT group,
+ * connections of a client. Freeing says goodbye to every connection and waits for nothing.
  */
 #include "quic/endpoint_internal.h"
 
@@ -75,29 +75,29 @@ void quic_endpoint_free(struct quic_endpoint *ep)
 	free(ep);
 }
 
-int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd, struct address *ret_bound)
+int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd,
+		       struct address *ret_bound)
 {
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
 	int fd = quic_socket_open(addr->sa.sa_family, reuse_port, address_is_unspecified(addr));
-	int err;
+	int rv;
 
 	if (fd < 0)
 		return fd;
-	if (bind(fd, &addr->sa, addr->len) != 0 || getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
-		err = rstun_error_from_errno(errno);
+	if (bind(fd, &addr->sa, addr->len) != 0)
+		rv = rstun_error_from_errno(errno);
+	else
+		rv = address_of_socket(ret_bound, fd);
+	if (rv != 0)
 		close(fd);
-		return err;
-	}
-	address_from_sockaddr(ret_bound, (struct sockaddr *)&name, len);
-	*ret_fd = fd;
-	return 0;
+	else
+		*ret_fd = fd;
+	return rv;
 }
 
 int quic_endpoint_steer(int fd, unsigned workers)
 {
-	/* Byte 0 of the datagram: the top bit is the long header form (RFC 9000 section 17). The destination
-	 * connection ID begins at byte 6 of a long header, at byte 1 of a short one. */
+	/* Byte 0 of the datagram: the top bit is the long header form (RFC 9000 section 17). The
+	 * destination connection ID begins at byte 6 of a long header, at byte 1 of a short one. */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
 		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x80, 2, 0),
@@ -117,7 +117,8 @@ int quic_endpoint_steer(int fd, unsigned workers)
 int quic_endpoint_listen(struct quic_endpoint *ep, int fd)
 {
 	struct quic_socket *s;
-	int rv = quic_socket_new(&s, ep->config.loop, ep->config.log, fd, ep->buffers, &endpoint_socket_ops, ep);
+	int rv = quic_socket_new(&s, ep->config.loop, ep->config.log, fd, ep->buffers,
+				 &endpoint_socket_ops, ep);
 
 	if (rv == 0)
 		TAILQ_INSERT_HEAD(&ep->sockets, s, link);
@@ -128,9 +129,11 @@ struct quic_socket *endpoint_socket_for(struct quic_endpoint *ep, const struct a
 {
 	struct quic_socket *s;
 
-	TAILQ_FOREACH(s, &ep->sockets, link) {
+	TAILQ_FOREACH(s, &ep->sockets, link)
+	{
 		if (address_port(&s->local) == address_port(local) &&
-		    (s->local.sa.sa_family == local->sa.sa_family || s->local.sa.sa_family == AF_INET6))
+		    (s->local.sa.sa_family == local->sa.sa_family ||
+		     s->local.sa.sa_family == AF_INET6))
 			return s;
 	}
 	return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The system calls of QUIC. What the kernel or the network refuses is lost, as UDP is; only "full" (EAGAIN)
- * is waited for. Owned by an endpoint; runs on its loop's thread.
+ * The system calls of QUIC. What the kernel or the network refuses is lost, as UDP is; only "full"
+ * (EAGAIN) is waited for. Owned by an endpoint; runs on its loop's thread.
  */
 #include "quic/quic_socket.h"
 
@@ -25,7 +25,7 @@
 #endif
 
 #define SOCKET_BUFFER_BYTES (4 << 20) /* what is asked for; the kernel's own limit may be lower */
-#define READ_ROUNDS 2                 /* recvmmsg calls per wake-up */
+#define READ_ROUNDS 2		      /* recvmmsg calls per wake-up */
 
 static void set_int(int fd, int level, int name, int value)
 {
@@ -90,7 +90,8 @@ static void read_control(const struct quic_socket *s, struct msghdr *msg, struct
 			address_from_sockaddr(&r->local, (struct sockaddr *)&sin, sizeof(sin));
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
-			struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+			struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6,
+						    .sin6_port = htons(port)};
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			sin6.sin6_addr = info.ipi6_addr;
@@ -135,8 +136,8 @@ static void deliver(struct quic_socket *s, struct msghdr *msg, const uint8_t *da
 	}
 }
 
-/* Empties the queue of what ICMP (or the kernel itself: EMSGSIZE) reported; true when there was anything. While
- * it holds something the socket counts as readable. */
+/* Empties the queue of what ICMP (or the kernel itself: EMSGSIZE) reported; true when there was
+ * anything. While it holds something the socket counts as readable. */
 static bool read_errors(struct quic_socket *s)
 {
 	bool any = false;
@@ -215,7 +216,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- sending ---- */
 
-static void put_control(struct msghdr *msg, const struct address *local, unsigned ecn, size_t segment)
+static void put_control(struct msghdr *msg, const struct address *local, unsigned ecn,
+			size_t segment)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 	size_t used = 0;
@@ -297,7 +299,8 @@ static int send_once(struct quic_socket *s, const uint8_t *data, size_t bytes, s
 		err = errno;
 		if (tries == 2 || err == EAGAIN || err == ENOBUFS || err == EIO || err == EINVAL)
 			return err;
-		/* What ICMP left on the socket belongs to some earlier packet, perhaps to another peer. */
+		/* What ICMP left on the socket belongs to some earlier packet, perhaps to another
+		 * peer. */
 		if (err != EINTR && !read_errors(s) && err != ECONNREFUSED)
 			return err;
 		if (err == EMSGSIZE)
@@ -350,12 +353,14 @@ int quic_socket_send(struct quic_socket *s, const struct quic_batch *b)
 		if (no_route(err))
 			return RSTUN_E_UNREACHABLE;
 		if (err == 0 && refused) {
-			/* No checksum offload on this device, or an old kernel: never again on this socket.
-			 * (Where single packets fail too, they are too large, and that is for the path.) */
+			/* No checksum offload on this device, or an old kernel: never again on this
+			 * socket. (Where single packets fail too, they are too large, and that is
+			 * for the path.) */
 			refused = false;
 			s->gso = false;
 			log_info(s->log, "quic",
-				 "the kernel refuses UDP segmentation offload here: sending packet by packet");
+				 "the kernel refuses UDP segmentation offload here: sending packet "
+				 "by packet");
 		}
 		at += n;
 	}
@@ -387,18 +392,17 @@ static void on_write_event(evutil_socket_t fd, short what, void *arg)
 }
 
 int quic_socket_new(struct quic_socket **ret, struct loop *loop, const struct log *log, int fd,
-		   struct quic_socket_buffers *buffers, const struct quic_socket_ops *ops, void *user)
+		    struct quic_socket_buffers *buffers, const struct quic_socket_ops *ops,
+		    void *user)
 {
 	struct quic_socket *s = calloc(1, sizeof(*s));
-	struct sockaddr_storage name;
-	socklen_t len = sizeof(name);
+	int rv = s ? address_of_socket(&s->local, fd) : RSTUN_E_NOMEM;
 
-	if (!s || getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+	if (rv != 0) {
 		free(s);
 		close(fd);
-		return RSTUN_E_NOMEM;
+		return rv;
 	}
-	address_from_sockaddr(&s->local, (struct sockaddr *)&name, len);
 	s->loop = loop;
 	s->log = log;
 	s->ops = ops;
@@ -406,7 +410,8 @@ int quic_socket_new(struct quic_socket **ret, struct loop *loop, const struct lo
 	s->buffers = buffers;
 	s->fd = fd;
 	s->gso = true;
-	if (event_assign(&s->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_readable, s) != 0 ||
+	if (event_assign(&s->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_readable, s) !=
+		    0 ||
 	    event_assign(&s->write_event, loop->base, fd, EV_WRITE, on_write_event, s) != 0 ||
 	    event_add(&s->read_event, NULL) != 0) {
 		close(fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One non-blocking UDP socket on a loop, tuned for QUIC: batched reads with GRO, one GSO send per batch, ECN, the
- * local address of each datagram (IP_PKTINFO), no fragmentation. A batch that the kernel cannot take yet
- * is kept and sent when it can.
+ * One non-blocking UDP socket on a loop, tuned for QUIC: batched reads with GRO, one GSO send per
+ * batch, ECN, the local address of each datagram (IP_PKTINFO), no fragmentation. A batch that the
+ * kernel cannot take yet is kept and sent when it can.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ struct quic_socket_buffers {
 
 struct quic_socket_ops {
 	/* One datagram; everything is borrowed for the call. */
-	void (*on_datagram)(void *user, const struct address *local, const struct address *remote, unsigned ecn,
-			    const uint8_t *data, size_t bytes);
+	void (*on_datagram)(void *user, const struct address *local, const struct address *remote,
+			    unsigned ecn, const uint8_t *data, size_t bytes);
 	/* After the datagrams of a wake-up. */
 	void (*on_read_done)(void *user);
 	/* A kept batch went out: more may be sent. */
@@ -46,8 +46,8 @@ struct quic_socket {
 	struct quic_socket_buffers *buffers;
 	int fd;
 	struct address local; /* as bound; its IP may be unspecified */
-	bool gso;             /* false once the kernel refused it */
-	bool blocked;         /* `kept` waits for EV_WRITE */
+	bool gso;	      /* false once the kernel refused it */
+	bool blocked;	      /* `kept` waits for EV_WRITE */
 	uint8_t *kept;
 	size_t kept_bytes, kept_segment;
 	unsigned kept_ecn;
@@ -64,9 +64,10 @@ int quic_socket_open(sa_family_t family, bool reuse_port, bool wildcard);
 
 /* Serves a bound descriptor; takes it over, on failure too. */
 int quic_socket_new(struct quic_socket **ret, struct loop *loop, const struct log *log, int fd,
-		   struct quic_socket_buffers *buffers, const struct quic_socket_ops *ops, void *user);
+		    struct quic_socket_buffers *buffers, const struct quic_socket_ops *ops,
+		    void *user);
 void quic_socket_free(struct quic_socket *s);
 
-/* 0 = taken (sent, kept, or lost on the way: UDP), RSTUN_E_AGAIN = kept and nothing more may be sent until
- * on_writable, RSTUN_E_UNREACHABLE = the kernel has no way there now. */
+/* 0 = taken (sent, kept, or lost on the way: UDP), RSTUN_E_AGAIN = kept and nothing more may be
+ * sent until on_writable, RSTUN_E_UNREACHABLE = the kernel has no way there now. */
 int quic_socket_send(struct quic_socket *s, const struct quic_batch *batch);

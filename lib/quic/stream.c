@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Streams: two byte queues and their half-states. A stream object lives from its first frame until
- * ngtcp2 has closed it AND its user has taken what arrived; then its last call is made from dispatch and it
- * is freed there, nowhere else. Owned by its connection; runs on that connection's thread.
+ * ngtcp2 has closed it AND its user has taken what arrived; then its last call is made from
+ * dispatch and it is freed there, nowhere else. Owned by its connection; runs on that connection's
+ * thread.
  */
 #include "quic/conn_internal.h"
 
@@ -111,7 +112,7 @@ void quic_conn_release_held(struct quic_conn *c)
 	struct quic_stream *s;
 
 	TAILQ_FOREACH(s, &c->held, send_link)
-		s->in_held = false;
+	s->in_held = false;
 	TAILQ_CONCAT(&c->send, &c->held, send_link);
 }
 

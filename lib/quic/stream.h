@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One bidirectional QUIC stream as its user sees it (RFC 9000 section 3). Made by quic_conn_open_stream or
- * handed over by quic_conn_ops.on_stream; owned by its connection, valid until on_close returns.
+ * One bidirectional QUIC stream as its user sees it (RFC 9000 section 3). Made by
+ * quic_conn_open_stream or handed over by quic_conn_ops.on_stream; owned by its connection, valid
+ * until on_close returns.
  *
- * Receiving: bytes lie in a queue until they are consumed; only consumed bytes give the peer new credit
- * (RFC 9000 section 4), so a user that does not consume stops the sender, and memory is bounded by the
- * stream's window. Sending: the user reserves room, fills it in place, commits; the room is bounded too
- * (quic_stream_room), so a peer that does not read stops the source. Bytes stay until acknowledged.
+ * Receiving: bytes lie in a queue until they are consumed; only consumed bytes give the peer new
+ * credit (RFC 9000 section 4), so a user that does not consume stops the sender, and memory is
+ * bounded by the stream's window. Sending: the user reserves room, fills it in place, commits; the
+ * room is bounded too (quic_stream_room), so a peer that does not read stops the source. Bytes stay
+ * until acknowledged.
  *
- * Callbacks come from the connection's dispatch step, never from inside ngtcp2 and never from inside a
- * call of the user's into this header. In a callback every function here may be called.
+ * Callbacks come from the connection's dispatch step, never from inside ngtcp2 and never from
+ * inside a call of the user's into this header. In a callback every function here may be called.
  */
 #pragma once
 
@@ -30,8 +32,9 @@ struct quic_stream_ops {
 	void (*on_reset)(struct quic_stream *s, void *user, uint64_t app_error);
 	/* STOP_SENDING: the peer does not want more; our sending side has been reset. */
 	void (*on_stop_sending)(struct quic_stream *s, void *user, uint64_t app_error);
-	/* The last call: both directions have ended and all we sent is acknowledged, or the connection is
-	 * lost (lost = true: nothing is known about bytes that were not acknowledged). */
+	/* The last call: both directions have ended and all we sent is acknowledged, or the
+	 * connection is lost (lost = true: nothing is known about bytes that were not
+	 * acknowledged). */
 	void (*on_close)(struct quic_stream *s, void *user, bool lost);
 };
 
@@ -52,8 +55,9 @@ void quic_stream_consume(struct quic_stream *s, size_t bytes);
 bool quic_stream_at_end(const struct quic_stream *s);
 
 /* ---- sending ---- */
-size_t quic_stream_room(const struct quic_stream *s); /* bytes that reserve may give now; 0 when full or ended */
-size_t quic_stream_unsent(const struct quic_stream *s); /* committed, not yet in a packet */
+size_t quic_stream_room(
+	const struct quic_stream *s); /* bytes that reserve may give now; 0 when full or ended */
+size_t quic_stream_unsent(const struct quic_stream *s);	 /* committed, not yet in a packet */
 size_t quic_stream_unacked(const struct quic_stream *s); /* committed, not yet acknowledged */
 int quic_stream_reserve(struct quic_stream *s, size_t bytes, struct iovec *iov, int iov_max);
 void quic_stream_commit(struct quic_stream *s, size_t bytes);

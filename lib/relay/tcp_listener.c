@@ -41,8 +41,6 @@ struct tcp_listener {
 
 int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 {
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
 	int on = 1, err, rc;
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -51,13 +49,12 @@ int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *r
 	/* IPV6_V6ONLY stays as the system has it: [::] also takes IPv4 on Linux, as in the
 	 * original. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-	    bind(fd, &addr->sa, addr->len) != 0 || listen(fd, TCP_LISTENER_BACKLOG) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+	    bind(fd, &addr->sa, addr->len) != 0 || listen(fd, TCP_LISTENER_BACKLOG) != 0) {
 		err = errno;
 		close(fd);
 		return rstun_error_from_errno(err);
 	}
-	rc = address_from_sockaddr(ret_bound, (const struct sockaddr *)&bound, len);
+	rc = address_of_socket(ret_bound, fd);
 	if (rc != 0) {
 		close(fd);
 		return rc;

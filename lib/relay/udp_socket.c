@@ -396,8 +396,6 @@ void udp_tune_socket(int fd)
 int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 {
 	const int on = 1;
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
 	int err, rc = 0;
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -410,13 +408,12 @@ int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 			     ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on))
 			     : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
 	}
-	if (rc != 0 || bind(fd, &addr->sa, addr->len) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+	if (rc != 0 || bind(fd, &addr->sa, addr->len) != 0) {
 		err = errno;
 		close(fd);
 		return rstun_error_from_errno(err);
 	}
-	rc = address_from_sockaddr(ret_bound, (const struct sockaddr *)&bound, len);
+	rc = address_of_socket(ret_bound, fd);
 	if (rc != 0) {
 		close(fd);
 		return rc;

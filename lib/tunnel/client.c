@@ -15,6 +15,7 @@
 #include "tunnel/client_private.h"
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
+#include "tunnel/transport.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,8 @@ static void client_wake(struct client *c)
 {
 	struct client_mapping *m;
 
-	TAILQ_FOREACH(m, &c->mappings, link) {
+	TAILQ_FOREACH(m, &c->mappings, link)
+	{
 		bool refused = m->state == TUNNEL_FAILED && (m->fail_error == RSTUN_E_AUTH_FAILED ||
 							     m->fail_error == RSTUN_E_RATE_LIMITED);
 
@@ -198,7 +200,8 @@ static void client_refused_vaguely(struct client *c, struct client_mapping *m)
 	loop_timer_cancel(&c->pilot_timer);
 	if (c->gate.holder != m || ++c->vague_refusals >= LIMITS_VAGUE_REFUSALS)
 		return;
-	TAILQ_FOREACH(next, &c->mappings, link) {
+	TAILQ_FOREACH(next, &c->mappings, link)
+	{
 		if (next->gated && !next->fail_vague) {
 			client_gate_pass(&c->gate, next);
 			loop_timer_arm(&next->timer, loop_now(c->env->loop));
@@ -236,7 +239,8 @@ static void client_on_hop(void *user)
 	struct client *c = user;
 	struct client_mapping *m;
 
-	TAILQ_FOREACH(m, &c->mappings, link) {
+	TAILQ_FOREACH(m, &c->mappings, link)
+	{
 		if (m->state == TUNNEL_TUNNELING) {
 			quic_endpoint_hop(c->endpoint);
 			break;
@@ -254,8 +258,8 @@ static void client_on_drain_task(void *user)
 	struct client_mapping *m;
 
 	TAILQ_FOREACH(m, &c->mappings, link)
-		if (m->conn != NULL)
-			return;
+	if (m->conn != NULL)
+		return;
 	loop_timer_cancel(&c->drain_timer);
 	if (c->on_drained != NULL) {
 		void (*on_drained)(void *user) = c->on_drained;
@@ -277,7 +281,7 @@ static void client_on_drain_deadline(void *user)
 	struct client_mapping *m;
 
 	TAILQ_FOREACH(m, &c->mappings, link)
-		client_mapping_stop(m, true);
+	client_mapping_stop(m, true);
 }
 
 void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(void *user),
@@ -290,7 +294,7 @@ void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(voi
 	c->drain_user = user;
 	loop_timer_cancel(&c->hop_timer);
 	TAILQ_FOREACH(m, &c->mappings, link)
-		client_mapping_stop(m, false);
+	client_mapping_stop(m, false);
 	loop_timer_arm(&c->drain_timer, deadline_ns);
 	loop_task_schedule(c->env->loop, &c->drain_task);
 }
@@ -302,7 +306,8 @@ void client_counters(struct client *c, struct tunnel_counters *ret)
 	struct tunnel_counters sum = {0};
 	struct client_mapping *m;
 
-	TAILQ_FOREACH(m, &c->mappings, link) {
+	TAILQ_FOREACH(m, &c->mappings, link)
+	{
 		struct tunnel_counters one;
 
 		client_mapping_counters(m, &one);
@@ -315,7 +320,8 @@ void client_report(struct client *c)
 {
 	struct client_mapping *m;
 
-	TAILQ_FOREACH(m, &c->mappings, link) {
+	TAILQ_FOREACH(m, &c->mappings, link)
+	{
 		struct tunnel_event event = {
 			.type = TUNNEL_EVENT_STAT,
 			.id = m->id,
@@ -374,30 +380,15 @@ static int client_make_resolvers(struct client *c, char *error, size_t error_siz
 static int client_make_endpoint(struct client *c, char *error, size_t error_size)
 {
 	static const struct quic_endpoint_ops ops = {.on_socket = client_on_socket};
-	static const enum quic_congestion congestion[] = {
-		[CONFIG_CONGESTION_BBR] = QUIC_CONGESTION_BBR,
-		[CONFIG_CONGESTION_CUBIC] = QUIC_CONGESTION_CUBIC,
-		[CONFIG_CONGESTION_RENO] = QUIC_CONGESTION_RENO,
-	};
-	uint64_t idle_ns = clock_ms(c->config->quic_timeout_ms);
-	struct quic_endpoint_config config = {
-		.loop = c->env->loop,
-		.log = c->env->log,
-		.pool = c->env->pool,
-		.worker = c->env->worker,
-		.worker_count = c->env->worker_count,
-		.ops = &ops,
-		.user = c,
-	};
+	struct quic_endpoint_config config;
 	int err;
 
-	quic_config_default(&config.quic);
-	config.quic.idle_timeout_ns = idle_ns;
-	config.quic.keep_alive_ns = clock_min(clock_ms(LIMITS_KEEP_ALIVE_MS), idle_ns / 3);
-	config.quic.handshake_timeout_ns = clock_ms(LIMITS_HANDSHAKE_MS);
-	config.quic.congestion = congestion[c->config->congestion];
+	transport_config(&config, c->env, c->config->quic_timeout_ms, c->config->congestion);
+	config.quic.keep_alive_ns =
+		clock_min(clock_ms(LIMITS_KEEP_ALIVE_MS), config.quic.idle_timeout_ns / 3);
 	config.quic.streams_before_login = LIMITS_EARLY_STREAMS;
-	memcpy(config.secret, c->env->secret, sizeof(config.secret));
+	config.ops = &ops;
+	config.user = c;
 	err = quic_endpoint_new(&c->endpoint, &config);
 	if (err != 0)
 		snprintf(error, error_size, "no QUIC endpoint: %s", rstun_strerror(err));
@@ -464,7 +455,7 @@ void client_free(struct client *c)
 	loop_timer_cancel(&c->drain_timer);
 	loop_task_cancel(c->env->loop, &c->drain_task);
 	TAILQ_FOREACH(m, &c->mappings, link)
-		client_mapping_shut(m);
+	client_mapping_shut(m);
 	/* Connections tell their users that they are gone; so mappings go after the endpoint. */
 	quic_endpoint_free(c->endpoint);
 	while ((m = TAILQ_FIRST(&c->mappings)) != NULL) {

@@ -217,16 +217,12 @@ static void client_mapping_on_idle(void *user)
 
 static int client_mapping_listen(struct client_mapping *m, int fd)
 {
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
-
 	if (m->mapping.mode == MAPPING_IN) {
 		if (fd >= 0)
 			close(fd);
 		return 0;
 	}
-	if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0)
-		(void)address_from_sockaddr(&m->bound, (struct sockaddr *)&bound, len);
+	(void)address_of_socket(&m->bound, fd);
 	if (m->mapping.proto == MAPPING_TCP)
 		return flows_listen_tcp(&m->flows, fd);
 	return flows_listen_udp(&m->flows, fd, m->client->config->udp_timeout_ms);

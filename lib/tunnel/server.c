@@ -18,6 +18,7 @@
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
 #include "tunnel/server_private.h"
+#include "tunnel/transport.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static void server_emit_role(const struct server *s, enum tunnel_state now, cons
 /* Can a socket reach a global IPv6 address, as far as this machine knows? Nothing is sent. */
 bool server_ipv6_supported(void)
 {
-	const struct sockaddr_in6 global = { /* of a public name server */
+	const struct sockaddr_in6 global = {
+		/* of a public name server */
 		.sin6_family = AF_INET6,
 		.sin6_port = htons(53),
 		.sin6_addr.s6_addr = {0x20, 0x01, 0x48, 0x60, 0x48, 0x60, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -89,8 +91,8 @@ struct server_session *server_find(struct server *s, uint64_t id)
 	struct server_session *ss;
 
 	LIST_FOREACH(ss, server_list(s, id), link)
-		if (ss->id == id)
-			return ss;
+	if (ss->id == id)
+		return ss;
 	return NULL;
 }
 
@@ -231,29 +233,14 @@ static int server_make_endpoint(struct server *s)
 		.on_accept = server_on_accept,
 		.on_foreign = server_on_foreign,
 	};
-	static const enum quic_congestion congestion[] = {
-		[CONFIG_CONGESTION_BBR] = QUIC_CONGESTION_BBR,
-		[CONFIG_CONGESTION_CUBIC] = QUIC_CONGESTION_CUBIC,
-		[CONFIG_CONGESTION_RENO] = QUIC_CONGESTION_RENO,
-	};
-	struct quic_endpoint_config config = {
-		.loop = s->env->loop,
-		.log = s->env->log,
-		.pool = s->env->pool,
-		.worker = s->env->worker,
-		.worker_count = s->env->worker_count,
-		.credentials = s->params.credentials,
-		.ops = &ops,
-		.user = s,
-	};
+	struct quic_endpoint_config config;
 
-	quic_config_default(&config.quic);
-	config.quic.idle_timeout_ns = clock_ms(s->config->quic_timeout_ms);
-	config.quic.keep_alive_ns = 0; /* the client's business */
-	config.quic.handshake_timeout_ns = clock_ms(LIMITS_HANDSHAKE_MS);
-	config.quic.congestion = congestion[s->config->congestion];
+	/* Keep-alive is the client's business. */
+	transport_config(&config, s->env, s->config->quic_timeout_ms, s->config->congestion);
 	config.quic.streams_before_login = 1;
-	memcpy(config.secret, s->env->secret, sizeof(config.secret));
+	config.credentials = s->params.credentials;
+	config.ops = &ops;
+	config.user = s;
 	return quic_endpoint_new(&s->endpoint, &config);
 }
 
@@ -348,8 +335,6 @@ static int server_on_dns_socket(void *user, int fd)
 
 static int server_start(struct server *s)
 {
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
 	struct resolver_config resolver = {
 		.loop = s->env->loop,
 		.log = s->env->log,
@@ -359,8 +344,7 @@ static int server_start(struct server *s)
 	char error[256] = "";
 	int fd = s->params.fd, err;
 
-	if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0)
-		(void)address_from_sockaddr(&s->bound, (struct sockaddr *)&bound, len);
+	(void)address_of_socket(&s->bound, fd);
 	err = resolver_new(&s->resolver, &resolver, error, sizeof(error));
 	if (err != 0)
 		log_error(s->env->log, "server", "no resolver: %s", error);

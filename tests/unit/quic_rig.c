@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rig of quic_rig.h: a queue of packets in flight, ordered by arrival, and a loop that always jumps to the
- * next thing that happens (a packet or a deadline).
+ * The rig of quic_rig.h: a queue of packets in flight, ordered by arrival, and a loop that always
+ * jumps to the next thing that happens (a packet or a deadline).
  */
 #include "quic_rig.h"
 
@@ -44,7 +44,8 @@ static void rig_remove_cid(struct quic_host *h, struct quic_conn *c, const ngtcp
 	(void)cid;
 }
 
-static void rig_reset_token(struct quic_host *h, struct quic_conn *c, const uint8_t *token, bool add)
+static void rig_reset_token(struct quic_host *h, struct quic_conn *c, const uint8_t *token,
+			    bool add)
 {
 	(void)h;
 	(void)c;
@@ -90,13 +91,15 @@ void rig_init(struct rig *r)
 	r->seed = 1;
 	assert_int_equal(address_parse(&r->client_address, "10.0.0.1:40000", 14), 0);
 	assert_int_equal(address_parse(&r->server_address, "10.0.0.2:3515", 13), 0);
-	assert_int_equal(tls_credentials_new_self_signed(&r->server_credentials, NULL, &made, error), 0);
+	assert_int_equal(
+		tls_credentials_new_self_signed(&r->server_credentials, NULL, &made, error), 0);
 	assert_int_equal(tls_credentials_new_unverified(&r->client_credentials), 0);
 }
 
 void rig_connect(struct rig *r, const struct quic_conn_ops *ops, void *user)
 {
-	struct tls_session_config config = {.credentials = r->client_credentials, .sni = "localhost"};
+	struct tls_session_config config = {
+		.credentials = r->client_credentials, .sni = "localhost", .cipher = r->cipher};
 	struct quic_conn_params params = {
 		.host = &r->client_host,
 		.log = &r->log,

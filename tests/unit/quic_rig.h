@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two QUIC connections in memory, with fake time and a link that delays, loses and refuses packets. No socket and
- * no clock: what takes an hour in the world takes milliseconds here.
+ * Two QUIC connections in memory, with fake time and a link that delays, loses and refuses packets.
+ * No socket and no clock: what takes an hour in the world takes milliseconds here.
  */
 #pragma once
 
 #include "base/chunk.h"
 #include "base/log.h"
 #include "quic/conn_internal.h"
+#include "tls/credentials.h"
 
 struct rig_packet {
 	TAILQ_ENTRY(rig_packet) link;
@@ -28,14 +29,16 @@ struct rig {
 	struct chunk_pool pool;
 	struct log log;
 	struct quic_config config;
+	enum tls_cipher cipher; /* that the client prefers */
 	struct rig_packet_list wire;
 	struct address client_address, server_address;
 	uint64_t now_ns;
 	/* the link */
 	uint64_t delay_ns;
-	size_t mtu_bytes; /* larger UDP payloads vanish */
+	size_t mtu_bytes;					 /* larger UDP payloads vanish */
 	bool (*drop)(struct rig *r, const struct rig_packet *p); /* NULL = none */
-	/* Changes a packet on its way: its bytes, its length (shorter), when it arrives, how often. NULL = none */
+	/* Changes a packet on its way: its bytes, its length (shorter), when it arrives, how often.
+	 * NULL = none */
 	void (*mutate)(struct rig *r, struct rig_packet *p);
 	unsigned seed;
 	unsigned loss_percent;
@@ -48,6 +51,7 @@ struct rig {
 void rig_init(struct rig *r);
 /* Makes the client's connection; the server's is made by its first packet. */
 void rig_connect(struct rig *r, const struct quic_conn_ops *ops, void *user);
-/* Runs until `done` says so or `limit_ns` of fake time have passed (which they have then); true when done. */
+/* Runs until `done` says so or `limit_ns` of fake time have passed (which they have then); true
+ * when done. */
 bool rig_run(struct rig *r, bool (*done)(struct rig *r), uint64_t limit_ns);
 void rig_done(struct rig *r);

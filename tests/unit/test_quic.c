@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections and streams in the rig: the promises of quic/conn.h and quic/stream.h, with loss, blocked readers,
- * resets, every kind of end, a path that shrinks, and hours of fake time.
+ * Connections and streams in the rig: the promises of quic/conn.h and quic/stream.h, with loss,
+ * blocked readers, resets, every kind of end, a path that shrinks, and hours of fake time.
  */
 #include "quic_rig.h"
 
@@ -24,7 +24,7 @@ struct seen {
 	struct quic_stream *stream;
 	uint64_t sum, bytes, to_send, sent;
 	bool readable_blocked; /* does not consume */
-	bool echo_end;         /* finishes when the peer has */
+	bool echo_end;	       /* finishes when the peer has */
 	bool end, reset, stopped, closed, lost;
 	uint64_t reset_code, stop_code;
 };
@@ -33,7 +33,7 @@ struct side {
 	struct seen seen[MAX_STREAMS];
 	size_t count;
 	bool ready, closed, hold; /* hold: streams of the peer are not consumed */
-	size_t answer_bytes;      /* sent on each stream of the peer, then FIN */
+	size_t answer_bytes;	  /* sent on each stream of the peer, then FIN */
 	bool probe_called, probe_alive;
 	struct quic_conn *conn;
 	unsigned credit_calls;
@@ -327,7 +327,8 @@ static void test_blocked_reader(void **state)
 	rig_done(&r);
 }
 
-/* One peer cannot make us hold a window for each of its streams: the connection's credit stops first. */
+/* One peer cannot make us hold a window for each of its streams: the connection's credit stops
+ * first. */
 static void test_held_bytes(void **state)
 {
 	struct rig r;
@@ -396,7 +397,8 @@ static void test_stop_sending_only(void **state)
 	rig_done(&r);
 }
 
-/* Data that was complete before the stream closed in the library is still there for a late reader. */
+/* Data that was complete before the stream closed in the library is still there for a late reader.
+ */
 static void test_late_reader(void **state)
 {
 	struct rig r;
@@ -562,7 +564,8 @@ static void test_probe(void **state)
 	begin(&r);
 	connect_both(&r);
 	assert_int_equal(quic_conn_probe(r.server, CLOCK_NS_PER_S, probed, &server), 0);
-	assert_int_equal(quic_conn_probe(r.server, CLOCK_NS_PER_S, probed, &server), RSTUN_E_ALREADY_EXISTS);
+	assert_int_equal(quic_conn_probe(r.server, CLOCK_NS_PER_S, probed, &server),
+			 RSTUN_E_ALREADY_EXISTS);
 	rig_run(&r, NULL, CLOCK_NS_PER_S / 5);
 	assert_true(server.probe_called && server.probe_alive);
 

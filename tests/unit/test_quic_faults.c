@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections under attack, in the rig: packets corrupted, doubled, cut and out of order, key updates under
- * load, all packet protections, users that end streams and connections inside every callback, no memory, paths that
- * carry less in one direction, clocks that stand still. What is checked is always the same: bytes arrive unchanged or
- * not at all, every last call comes once, nothing is left behind.
+ * Connections under attack, in the rig: packets corrupted, doubled, cut and out of order, key
+ * updates under load, all packet protections, users that end streams and connections inside every
+ * callback, no memory, paths that carry less in one direction, clocks that stand still. What is
+ * checked is always the same: bytes arrive unchanged or not at all, every last call comes once,
+ * nothing is left behind.
  */
 #include "quic_rig.h"
 
@@ -383,7 +384,8 @@ static void test_hostile_link(void **state)
 	}
 }
 
-/* Packets that overtake others make the sender repeat itself, thousands of times a second: no reason to end. */
+/* Packets that overtake others make the sender repeat itself, thousands of times a second: no
+ * reason to end. */
 static void late(struct rig *r, struct rig_packet *p)
 {
 	(void)r;
@@ -413,29 +415,16 @@ static void test_reordering_survives(void **state)
 
 static void connect_with(struct rig *r, enum tls_cipher cipher)
 {
-	struct tls_session_config config = {
-		.credentials = r->client_credentials, .sni = "localhost", .cipher = cipher};
-	struct quic_conn_params params = {
-		.host = &r->client_host,
-		.log = &r->log,
-		.pool = &r->pool,
-		.config = &r->config,
-		.local = r->client_address,
-		.remote = r->server_address,
-		.now_ns = r->now_ns,
-	};
-
-	assert_int_equal(tls_session_new_client(&params.session, &config), 0);
-	assert_int_equal(quic_conn_new(&r->client, &params), 0);
-	quic_conn_set_ops(r->client, &conn_ops, &client);
+	r->cipher = cipher;
+	rig_connect(r, &conn_ops, &client);
 	assert_true(rig_run(r, both_ready, 60 * CLOCK_NS_PER_S));
 	rig_run(r, NULL, CLOCK_NS_PER_S / 5);
 }
 
 static void test_ciphers_and_key_updates(void **state)
 {
-	static const enum tls_cipher ciphers[] = {
-		TLS_CIPHER_CHACHA20_POLY1305, TLS_CIPHER_AES_256_GCM, TLS_CIPHER_AES_128_GCM};
+	static const enum tls_cipher ciphers[] = {TLS_CIPHER_CHACHA20_POLY1305,
+						  TLS_CIPHER_AES_256_GCM, TLS_CIPHER_AES_128_GCM};
 	static const char *const names[] = {"chacha20-poly1305", "aes-256-gcm", "aes-128-gcm"};
 
 	(void)state;
@@ -564,7 +553,8 @@ static void test_close_with_many_streams(void **state)
 	rig_done(&r);
 }
 
-/* Every way and state in which a stream is given up; after each the connection still carries others. */
+/* Every way and state in which a stream is given up; after each the connection still carries
+ * others. */
 static void test_stop_and_reset_in_every_state(void **state)
 {
 	(void)state;
@@ -648,7 +638,8 @@ static void test_room_is_announced(void **state)
 	rig_done(&r);
 }
 
-/* A write larger than the whole buffer goes when the buffer is empty, and on_writable comes until then. */
+/* A write larger than the whole buffer goes when the buffer is empty, and on_writable comes until
+ * then. */
 static void test_large_write(void **state)
 {
 	static uint8_t data[50000];
@@ -696,7 +687,8 @@ static void test_probe_after_silence(void **state)
 	rig_done(&r);
 }
 
-/* A close that cannot be written yet (the socket is full) waits for the socket and not for a clock. */
+/* A close that cannot be written yet (the socket is full) waits for the socket and not for a clock.
+ */
 static void test_closing_has_no_deadline(void **state)
 {
 	struct rig r;
@@ -729,7 +721,8 @@ static void test_time_goes_back(void **state)
 	rig_done(&r);
 }
 
-/* Nothing wakes for nothing: an idle connection without keep-alive costs a handful of turns until it ends. */
+/* Nothing wakes for nothing: an idle connection without keep-alive costs a handful of turns until
+ * it ends. */
 static void test_idle_is_quiet(void **state)
 {
 	struct rig r;
@@ -907,7 +900,8 @@ static void test_no_memory_to_begin(void **state)
 		int rv;
 
 		begin(&r);
-		config = (struct tls_session_config){.credentials = r.client_credentials, .sni = "localhost"};
+		config = (struct tls_session_config){.credentials = r.client_credentials,
+						     .sni = "localhost"};
 		params = (struct quic_conn_params){
 			.host = &r.client_host,
 			.log = &r.log,
