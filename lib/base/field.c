@@ -73,12 +73,12 @@ static void field_drop(const struct field *row, union field_value *value)
 {
 	switch (row->type) {
 	case FIELD_SECRET:
+	case FIELD_JSON: /* options of a role, with their secrets */
 		if (value->string != NULL)
 			secret_wipe(value->string, strlen(value->string));
 		free(value->string);
 		break;
 	case FIELD_STRING:
-	case FIELD_JSON:
 		free(value->string);
 		break;
 	case FIELD_LIST:
@@ -548,4 +548,49 @@ void field_free(const struct field *rows, size_t count, void *config)
 		memset(&value, 0, sizeof(value));
 		field_store(&value, &rows[i], config);
 	}
+}
+
+static int field_copy_list(char ***ret, char *const *list)
+{
+	size_t count = 0;
+	char **copy;
+
+	while (list != NULL && list[count] != NULL)
+		count++;
+	copy = calloc(count + 1, sizeof(*copy));
+	if (copy == NULL)
+		return RSTUN_E_NOMEM;
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = strdup(list[i]);
+		if (copy[i] == NULL) {
+			while (i-- > 0)
+				free(copy[i]);
+			free(copy);
+			return RSTUN_E_NOMEM;
+		}
+	}
+	*ret = copy;
+	return 0;
+}
+
+int field_copy(const struct field *rows, size_t count, void *to, const void *from)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool text = rows[i].type == FIELD_STRING || rows[i].type == FIELD_SECRET ||
+			    rows[i].type == FIELD_JSON;
+		union field_value value;
+		int rv = 0;
+
+		field_load(&value, &rows[i], from);
+		if (text && value.string != NULL && (value.string = strdup(value.string)) == NULL)
+			rv = RSTUN_E_NOMEM;
+		else if (rows[i].type == FIELD_LIST && value.list != NULL)
+			rv = field_copy_list(&value.list, value.list);
+		if (rv != 0) {
+			field_free(rows, i, to);
+			return rv;
+		}
+		field_store(&value, &rows[i], to);
+	}
+	return 0;
 }

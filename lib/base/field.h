@@ -43,11 +43,14 @@ struct field_array {
 enum field_flag {
 	FIELD_REQUIRED = 1 << 0,
 	FIELD_FILE = 1 << 1,     /* names a file: the control API takes its content instead */
-	FIELD_CLI_ONLY = 1 << 2, /* of the command line, not part of a stored configuration */
+	FIELD_CLI_ONLY = 1 << 2, /* of the command line (and the configuration file), not of the
+				    control API and the state file */
 	FIELD_OPTIONAL = 1 << 3, /* may be left out. "Not given", the default, is UINT64_MAX
 				    (FIELD_UINT, FIELD_MS), INT64_MIN, NAN, -1 (FIELD_CHOICE),
 				    and for FIELD_BOOL and FIELD_OBJECT that `present` is false */
 	FIELD_REPEAT = 1 << 4,   /* FIELD_STRING: given again it adds, joined by a comma */
+	FIELD_API_ONLY = 1 << 5, /* of the control API and the state file: neither an option of the
+				    command line nor a key of the configuration file */
 };
 
 struct field {
@@ -96,6 +99,13 @@ int field_set(const struct field *row, void *config, const char *text,
 const char *field_get(const struct field *row, const void *config, char *buf, size_t size);
 
 void field_free(const struct field *rows, size_t count, void *config);
+
+/* Copies the members of the rows, deep; what `to` held is not freed (it may be fresh memory). Not
+ * for nested structs. RSTUN_E_NOMEM: then `to` holds nothing to free. */
+int field_copy(const struct field *rows, size_t count, void *to, const void *from);
+
+/* Whether all members that the rows describe are the same, secrets and FIELD_CLI_ONLY included. */
+bool field_equal(const struct field *rows, size_t count, const void *a, const void *b);
 
 const struct field *field_find(const struct field *rows, size_t count, const char *name);
 

@@ -319,3 +319,9 @@ const char *mapping_proto_name(enum mapping_proto proto)
 {
 	return proto == MAPPING_TCP ? "tcp" : "udp";
 }
+
+bool mapping_equal(const struct mapping *a, const struct mapping *b)
+{
+	return a->mode == b->mode && a->proto == b->proto && target_equal(&a->local, &b->local) &&
+	       target_equal(&a->remote, &b->remote);
+}

@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum mapping_mode {
@@ -45,6 +46,9 @@ int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *tex
 /* Parses a comma-separated list into a new array (free()), all or nothing. */
 int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
 		       const char *text, char error[MAPPING_ERROR_SIZE]);
+
+/* Mode, kind and both ends are the same. */
+bool mapping_equal(const struct mapping *a, const struct mapping *b);
 
 /* "OUT^127.0.0.1:9000^ANY": the normal form. Returns buf. */
 const char *mapping_format(char *buf, size_t size, const struct mapping *mapping);

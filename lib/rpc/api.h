@@ -30,18 +30,39 @@ enum rpc_method {
 	RPC_DAEMON_INFO,
 	RPC_DAEMON_STATUS,
 	RPC_DAEMON_PING,
+	RPC_DAEMON_RELOAD,
 	RPC_DAEMON_SHUTDOWN,
+	RPC_CONFIG_GET,
+	RPC_CONFIG_CHECK,
 	RPC_LOG_GET_LEVEL,
 	RPC_LOG_SET_LEVEL,
 	RPC_LOG_TAIL,
+	RPC_CLIENT_ADD,
+	RPC_CLIENT_SET,
+	RPC_CLIENT_REMOVE,
 	RPC_CLIENT_LIST,
 	RPC_CLIENT_GET,
+	RPC_CLIENT_TEST,
+	RPC_SERVER_ADD,
+	RPC_SERVER_SET,
+	RPC_SERVER_REMOVE,
 	RPC_SERVER_LIST,
 	RPC_SERVER_GET,
+	RPC_SERVER_DRAIN,
+	RPC_MAPPING_ADD,
+	RPC_MAPPING_SET,
+	RPC_MAPPING_REMOVE,
 	RPC_MAPPING_LIST,
 	RPC_MAPPING_GET,
 	RPC_MAPPING_WAIT,
+	RPC_MAPPING_PAUSE,
+	RPC_MAPPING_RESUME,
 	RPC_MAPPING_RESTART,
+	RPC_MAPPING_DRAIN,
+	RPC_MAPPING_APPLY,
+	RPC_MAPPING_CONFIRM,
+	RPC_FLOW_LIST,
+	RPC_FLOW_KILL,
 	RPC_SESSION_LIST,
 	RPC_SESSION_GET,
 	RPC_SESSION_KICK,
@@ -61,6 +82,11 @@ struct rpc_method_row {
 	bool change;                     /* needs the right to change things */
 	bool waits;                      /* may be answered much later; rpc.cancel ends it */
 	const struct field_rows *params; /* never NULL; rpc_nothing when there are none */
+	/* Params may also hold, beside those of the rows or within an object `config`, the members of
+	 * this row set of the daemon ("ClientConfig"); they arrive as the params' `config`, JSON text.
+	 * "": only that members of `config` may stand in it, too, so that a configuration can be passed
+	 * back as it was shown. NULL: neither. */
+	const char *config;
 	/* The result is an object with these members. NULL: the handler makes the JSON itself, and
 	 * result_schema describes it. */
 	const struct field_rows *result;
@@ -158,6 +184,8 @@ extern const size_t rpc_error_count;
 /* RPC_INTERNAL's row for an unknown code. */
 const struct rpc_error_row *rpc_error_row(int code);
 const struct rpc_error_row *rpc_error_find(const char *kind); /* NULL = none */
+/* Kind of an enum rstun_error that ended a connection. */
+const char *rpc_error_failure(int error);
 
 /* An error on its way into a reply, or out of one. */
 struct rpc_error {

@@ -89,6 +89,14 @@ const struct rpc_error_row *rpc_error_row(int code)
 	return rpc_error_row(RPC_INTERNAL);
 }
 
+const char *rpc_error_failure(int error)
+{
+	/* Not of our making, and tried again: to a caller the far side is away. */
+	if (error == RSTUN_E_CLOSED || error == RSTUN_E_RESET)
+		error = RSTUN_E_UNREACHABLE;
+	return rstun_error_kind(error);
+}
+
 const struct rpc_error_row *rpc_error_find(const char *kind)
 {
 	for (size_t i = 0; i < rpc_error_count; i++)

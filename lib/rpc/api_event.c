@@ -103,6 +103,8 @@ static const struct field thing_rows[] = {
 static const struct field_rows thing_set = ROWS("ThingDetail", rpc_thing_detail, thing_rows);
 
 static const struct field flow_rows[] = {
+	ROW(STRING, rpc_flow_detail, "session", session,
+	    "Id of the session that it belongs to, at a server."),
 	ROW(STRING, rpc_flow_detail, "peer", peer, "The application's address.", REQUIRED),
 	ROW(STRING, rpc_flow_detail, "target", target, "Where it was led to.", REQUIRED),
 	ROW(UINT, rpc_flow_detail, "in-bytes", in_bytes, "What it sent into the tunnel.",

@@ -43,6 +43,25 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.help = "Answers.",
 		.example = "{}",
 	},
+	[RPC_DAEMON_RELOAD] = {
+		.name = "daemon.reload", .change = true, .params = &rpc_reload_params_rows,
+		.result = &rpc_reload_result_rows,
+		.help = "Reads the configuration file anew and applies what is different.",
+		.remarks = "All or nothing: what is wrong is said and nothing is changed. What did "
+			   "not change keeps its connections. Certificates are read anew, too.",
+		.example = "{\"dry_run\":true}",
+	},
+	[RPC_CONFIG_GET] = {
+		.name = "config.get", .params = &rpc_nothing, .result = &rpc_config_result_rows,
+		.help = "The values in effect and where each comes from, secrets masked.",
+		.example = "{}",
+	},
+	[RPC_CONFIG_CHECK] = {
+		.name = "config.check", .params = &rpc_config_check_params_rows,
+		.result = &rpc_config_check_result_rows, .list = "diagnostics",
+		.help = "Says what is wrong with the text of a configuration file.",
+		.example = "{\"text\":\"[client home]\\nserver-addr = 192.0.2.1\\n\"}",
+	},
 	[RPC_DAEMON_SHUTDOWN] = {
 		.name = "daemon.shutdown", .change = true, .params = &rpc_shutdown_params_rows,
 		.result = &rpc_shutdown_result_rows,
@@ -63,11 +82,43 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.example = "{\"level\":\"debug\",\"revert_after_ms\":600000}",
 	},
 	[RPC_LOG_TAIL] = {
-		.name = "log.tail", .params = &rpc_log_tail_params_rows,
+		.name = "log.tail", .waits = true, .params = &rpc_log_tail_params_rows,
 		.result = &rpc_log_tail_result_rows, .list = "lines",
 		.help = "The last lines of the log.",
-		.remarks = "What comes after them: events.subscribe with the type log.",
+		.remarks = "To follow the log, call again with after and timeout_ms.",
 		.example = "{\"count\":20}",
+	},
+	[RPC_CLIENT_ADD] = {
+		.name = "client.add", .change = true, .params = &rpc_client_add_params_rows,
+		.config = "ClientConfig", .result = &rpc_client_add_result_rows,
+		.help = "Adds a remote server to dial.",
+		.remarks = "Its options are those of the command line with _ for -; those that name "
+			   "a file are given as contents: password, cert_pem. The same name with "
+			   "the same options is no error: created is false then.",
+		.example = "{\"name\":\"home\",\"server_addr\":\"192.0.2.1:3515\","
+			   "\"password\":\"secret\"}",
+	},
+	[RPC_CLIENT_SET] = {
+		.name = "client.set", .change = true, .params = &rpc_role_set_params_rows,
+		.config = "ClientConfig", .result = &rpc_client_rows,
+		.help = "Changes options of a client; its mappings stay and reconnect.",
+		.remarks = "Options that are not given stay; null sets one back to its default.",
+		.example = "{\"name\":\"home\",\"cipher\":\"aes-128-gcm\"}",
+		.check = api_check_role_set,
+	},
+	[RPC_CLIENT_REMOVE] = {
+		.name = "client.remove", .change = true, .params = &rpc_client_remove_params_rows,
+		.result = &rpc_done_result_rows,
+		.help = "Removes a client.",
+		.example = "{\"name\":\"home\",\"mappings\":true}", .check = api_check_role_remove,
+	},
+	[RPC_CLIENT_TEST] = {
+		.name = "client.test", .change = true, .waits = true, .params = &rpc_client_test_params_rows,
+		.result = &rpc_client_test_result_rows, .list = "steps",
+		.help = "Tries a client, or one of its mappings, step by step: name, UDP, TLS, login, "
+			"address, upstream.",
+		.remarks = "It binds nothing and disturbs nobody: a mapping that is up stays up.",
+		.example = "{\"mapping\":\"m3\"}",
 	},
 	[RPC_CLIENT_LIST] = {
 		.name = "client.list", .params = &rpc_nothing, .result = &rpc_client_list_rows,
@@ -80,6 +131,34 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.help = "One of them.",
 		.example = "{\"id\":\"c1\"}", .check = api_check_which,
 	},
+	[RPC_SERVER_ADD] = {
+		.name = "server.add", .change = true, .params = &rpc_server_add_params_rows,
+		.config = "ServerConfig", .result = &rpc_server_add_result_rows,
+		.help = "Adds a server that takes sessions here.",
+		.remarks = "As client.add. An address that cannot be had now is tried again: the "
+			   "state is failed until then.",
+		.example = "{\"name\":\"front\",\"addr\":\"0.0.0.0:3515\",\"password\":\"secret\"}",
+	},
+	[RPC_SERVER_SET] = {
+		.name = "server.set", .change = true, .params = &rpc_role_set_params_rows,
+		.config = "ServerConfig", .result = &rpc_server_rows,
+		.help = "Changes options of a server; its sessions end and come back.",
+		.example = "{\"name\":\"front\",\"tcp_upstream\":\"127.0.0.1:8080\"}",
+		.check = api_check_role_set,
+	},
+	[RPC_SERVER_REMOVE] = {
+		.name = "server.remove", .change = true, .params = &rpc_server_remove_params_rows,
+		.result = &rpc_done_result_rows,
+		.help = "Removes a server; its sessions end.",
+		.example = "{\"name\":\"front\"}", .check = api_check_role_remove,
+	},
+	[RPC_SERVER_DRAIN] = {
+		.name = "server.drain", .change = true, .params = &rpc_drain_params_rows,
+		.result = &rpc_server_rows,
+		.help = "Takes no new sessions or flows; those that are open may end. Then it is "
+			"stopped.",
+		.example = "{\"name\":\"front\",\"drain_ms\":60000}", .check = api_check_drain,
+	},
 	[RPC_SERVER_LIST] = {
 		.name = "server.list", .params = &rpc_nothing, .result = &rpc_server_list_rows,
 		.list = "servers",
@@ -90,6 +169,29 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.name = "server.get", .params = &rpc_which_params_rows, .result = &rpc_server_rows,
 		.help = "One of them.",
 		.example = "{\"id\":\"s1\"}", .check = api_check_which,
+	},
+	[RPC_MAPPING_ADD] = {
+		.name = "mapping.add", .change = true, .waits = true,
+		.params = &rpc_mapping_add_params_rows, .config = "",
+		.result = &rpc_mapping_add_result_rows,
+		.help = "Adds a mapping.",
+		.remarks = "The same name (or, without one, the same mapping) with the same "
+			   "configuration is no error: created is false then.",
+		.example = "{\"spec\":\"OUT^9000^ANY\",\"name\":\"web\"}",
+		.check = api_check_mapping_add,
+	},
+	[RPC_MAPPING_SET] = {
+		.name = "mapping.set", .change = true, .params = &rpc_mapping_set_params_rows,
+		.config = "", .result = &rpc_mapping_rows,
+		.help = "Changes a mapping, which keeps its id; what is not given stays.",
+		.example = "{\"id\":\"m3\",\"remote\":\"10.0.0.5:22\"}",
+		.check = api_check_mapping_set,
+	},
+	[RPC_MAPPING_REMOVE] = {
+		.name = "mapping.remove", .change = true, .params = &rpc_mapping_remove_params_rows,
+		.result = &rpc_done_result_rows,
+		.help = "Removes a mapping.",
+		.example = "{\"id\":\"m3\",\"drain_ms\":10000}", .check = api_check_mapping_remove,
 	},
 	[RPC_MAPPING_LIST] = {
 		.name = "mapping.list", .params = &rpc_mapping_list_params_rows,
@@ -112,12 +214,61 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.example = "{\"id\":\"m3\",\"state\":\"tunneling\",\"timeout_ms\":10000}",
 		.check = api_check_wait,
 	},
+	[RPC_MAPPING_PAUSE] = {
+		.name = "mapping.pause", .change = true, .params = &rpc_which_params_rows,
+		.result = &rpc_mapping_rows,
+		.help = "Stops a mapping until mapping.resume; it listens no more.",
+		.remarks = "That a mapping is paused survives a restart of the daemon.",
+		.example = API_ID_EXAMPLE, .check = api_check_which,
+	},
+	[RPC_MAPPING_RESUME] = {
+		.name = "mapping.resume", .change = true, .params = &rpc_which_params_rows,
+		.result = &rpc_mapping_rows,
+		.help = "Starts a paused mapping.",
+		.example = API_ID_EXAMPLE, .check = api_check_which,
+	},
 	[RPC_MAPPING_RESTART] = {
 		.name = "mapping.restart", .change = true, .params = &rpc_which_params_rows,
 		.result = &rpc_mapping_rows,
 		.help = "Closes a mapping's connection and connects at once, whatever it was "
 			"waiting for.",
 		.example = API_ID_EXAMPLE, .check = api_check_which,
+	},
+	[RPC_MAPPING_DRAIN] = {
+		.name = "mapping.drain", .change = true, .params = &rpc_drain_params_rows,
+		.result = &rpc_mapping_rows,
+		.help = "Pauses a mapping, but lets its open flows end first.",
+		.example = "{\"id\":\"m3\",\"drain_ms\":60000}", .check = api_check_drain,
+	},
+	[RPC_MAPPING_APPLY] = {
+		.name = "mapping.apply", .change = true, .params = &rpc_mapping_apply_params_rows,
+		.result = &rpc_mapping_apply_result_rows,
+		.help = "Makes the mappings what a whole list says, by its differences.",
+		.remarks = "All or nothing. What is in the list and there already keeps its "
+			   "connection. With confirm_within_s everything is undone unless "
+			   "mapping.confirm comes in time: for changes to what you are connected "
+			   "through.",
+		.example = "{\"mappings\":[{\"spec\":\"OUT^9000^ANY\",\"name\":\"web\"}],"
+			   "\"prune\":true,\"confirm_within_s\":60}",
+		.check = api_check_mapping_apply,
+	},
+	[RPC_MAPPING_CONFIRM] = {
+		.name = "mapping.confirm", .change = true,
+		.params = &rpc_mapping_confirm_params_rows, .result = &rpc_done_result_rows,
+		.help = "Keeps what mapping.apply changed with confirm_within_s.",
+		.example = "{}",
+	},
+	[RPC_FLOW_LIST] = {
+		.name = "flow.list", .waits = true, .params = &rpc_flow_list_params_rows,
+		.result = &rpc_flow_list_rows, .list = "flows",
+		.help = "Flows that are open now: who, where to, how much, how long idle.",
+		.example = "{\"mapping\":\"m3\"}", .check = api_check_flow_list,
+	},
+	[RPC_FLOW_KILL] = {
+		.name = "flow.kill", .change = true, .waits = true,
+		.params = &rpc_flow_kill_params_rows, .result = &rpc_flow_kill_result_rows,
+		.help = "Resets one flow, or all of a mapping or session.",
+		.example = "{\"id\":\"m3.17\"}", .check = api_check_flow_kill,
 	},
 	[RPC_SESSION_LIST] = {
 		.name = "session.list", .params = &rpc_session_list_params_rows,

@@ -48,7 +48,7 @@ const char *const rpc_proto_names[] = {
 	NULL,
 };
 
-static const char *const api_server_states[] = {
+const char *const rpc_server_state_names[] = {
 	[RPC_SERVER_STARTING] = "starting",
 	[RPC_SERVER_LISTENING] = "listening",
 	[RPC_SERVER_DRAINING] = "draining",
@@ -111,7 +111,9 @@ static const struct field server_runtime_rows[] = {
 	ROW(CHOICE, rpc_server_runtime, "origin", origin, "Where it was defined.",
 	    .choices = rpc_origin_names),
 	ROW(CHOICE, rpc_server_runtime, "state", state, "Whether it takes sessions.",
-	    .choices = api_server_states),
+	    .choices = rpc_server_state_names),
+	ROW(OBJECT, rpc_server_runtime, "last-error", last_error, "Why it does not listen.",
+	    PRESENT(rpc_server_runtime, has_last_error), .rows = &rpc_failure_rows),
 	ROW(STRING, rpc_server_runtime, "bound", bound, "The address that it listens on."),
 	ROW(UINT, rpc_server_runtime, "sessions", sessions, "Sessions that are logged in."),
 	ROW(UINT, rpc_server_runtime, "flows", flows, "Flows that are open now."),
@@ -144,7 +146,9 @@ static const struct field mapping_config_rows[] = {
 	ROW(STRING, rpc_mapping_config, "remote", remote,
 	    "Address on the server's side; ANY is its default upstream.", REQUIRED),
 	ROW(STRING, rpc_mapping_config, "name", name, "Its name, if it has one."),
-	ROW(STRING, rpc_mapping_config, "client", client, "Name or id of its client.", REQUIRED),
+	ROW(STRING, rpc_mapping_config, "client", client, "Name of its client.", REQUIRED),
+	ROW(MS, rpc_mapping_config, "expires-ms", expires_ms,
+	    "It is removed so long after it was added.", OPTIONAL, .unit = "ms"),
 };
 static const struct field_rows mapping_config_set =
 	ROWS("MappingConfig", rpc_mapping_config, mapping_config_rows);
@@ -164,9 +168,12 @@ static const struct field mapping_runtime_rows[] = {
 	ROW(STRING, rpc_mapping_runtime, "bound", bound,
 	    "The address that is listened on: here for out, at the server for in."),
 	ROW(UINT, rpc_mapping_runtime, "active-flows", active_flows, "Flows that are open now."),
+	ROW(STRING, rpc_mapping_runtime, "expires", expires, "When it will be removed."),
 	ROW(STRING, rpc_mapping_runtime, "peer", peer, "Address of the server."),
 	ROW(STRING, rpc_mapping_runtime, "peer-software", peer_software,
 	    "What the server says it is."),
+	ROW(UINT, rpc_mapping_runtime, "rtt-ms", rtt_ms, "Round trip time to the server.",
+	    OPTIONAL, .unit = "ms"),
 	ROW(BOOL, rpc_mapping_runtime, "unverified", unverified,
 	    "The server's certificate was not verified."),
 };
@@ -197,7 +204,13 @@ static const struct field session_rows[] = {
 	ROW(UINT, rpc_session, "active-flows", active_flows, "Flows that are open now."),
 	ROW(UINT, rpc_session, "rx-bytes", rx_bytes, "Bytes of QUIC received.", .unit = "bytes"),
 	ROW(UINT, rpc_session, "tx-bytes", tx_bytes, "Bytes of QUIC sent.", .unit = "bytes"),
+	ROW(UINT, rpc_session, "payload-in-bytes", payload_in_bytes,
+	    "What applications sent into the tunnel.", .unit = "bytes"),
+	ROW(UINT, rpc_session, "payload-out-bytes", payload_out_bytes,
+	    "What applications got out of it.", .unit = "bytes"),
+	ROW(UINT, rpc_session, "lost-packets", lost_packets, "QUIC packets lost."),
 	ROW(UINT, rpc_session, "rtt-ms", rtt_ms, "Round trip time.", .unit = "ms"),
+	ROW(UINT, rpc_session, "cwnd-bytes", cwnd_bytes, "Congestion window.", .unit = "bytes"),
 };
 const struct field_rows rpc_session_rows = ROWS("Session", rpc_session, session_rows);
 

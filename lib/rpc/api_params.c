@@ -58,6 +58,22 @@ static const struct field shutdown_rows[] = {
 const struct field_rows rpc_shutdown_params_rows =
 	ROWS("ShutdownParams", rpc_shutdown_params, shutdown_rows);
 
+static const struct field reload_rows[] = {
+	ROW(BOOL, rpc_reload_params, "dry-run", dry_run, "Only say what would change."),
+};
+const struct field_rows rpc_reload_params_rows =
+	ROWS("ReloadParams", rpc_reload_params, reload_rows);
+
+static const struct field config_check_rows[] = {
+	ROW(STRING, rpc_config_check_params, "text", text,
+	    "The configuration file's text. Files that it names are not looked at.",
+	    .max = API_PARAM_TEXT_MAX, .argument = "TEXT"),
+};
+const struct field_rows rpc_config_check_params_rows =
+	ROWS("ConfigCheckParams", rpc_config_check_params, config_check_rows);
+
+/* ---- Log, lists, statistics ------------------------------------------------------------------ */
+
 static const struct field set_level_rows[] = {
 	ROW(CHOICE, rpc_set_level_params, "level", level, "Messages below it are not written.",
 	    REQUIRED, .choices = rpc_level_names, .argument = "LEVEL"),
@@ -74,6 +90,12 @@ static const struct field log_tail_rows[] = {
 	ROW(CHOICE, rpc_log_tail_params, "min-level", min_level,
 	    "Only lines of this level and above.", OPTIONAL, .choices = rpc_level_names,
 	    .argument = "LEVEL"),
+	ROW(UINT, rpc_log_tail_params, "after", after,
+	    "Only lines behind this number: the last of the answer before.", OPTIONAL,
+	    .argument = "N"),
+	ROW(MS, rpc_log_tail_params, "timeout-ms", timeout_ms,
+	    "With after: how long to wait for a line when there is none.", MS, .max = API_DAY_MS,
+	    .default_text = "0"),
 };
 const struct field_rows rpc_log_tail_params_rows =
 	ROWS("LogTailParams", rpc_log_tail_params, log_tail_rows);
@@ -122,6 +144,8 @@ static const struct field stats_rows[] = {
 	    .argument = "CLIENT"),
 	ROW(STRING, rpc_stats_params, "server", server, "Of this server (id or name).", .max = 256,
 	    .argument = "SERVER"),
+	ROW(STRING, rpc_stats_params, "session", session, "Of this session (id).", .max = 64,
+	    .argument = "SESSION"),
 };
 const struct field_rows rpc_stats_params_rows = ROWS("StatsParams", rpc_stats_params, stats_rows);
 
@@ -190,7 +214,7 @@ const struct field_rows rpc_next_params_rows = ROWS("NextParams", rpc_next_param
 
 /* ---- Checks ---------------------------------------------------------------------------------- */
 
-static int api_check_one(const char *id, const char *name, char *error, size_t size)
+int api_check_one(const char *id, const char *name, char *error, size_t size)
 {
 	if ((id == NULL) != (name == NULL))
 		return 0;
@@ -217,8 +241,9 @@ int api_check_stats(const void *params, char *error, size_t size)
 {
 	const struct rpc_stats_params *p = params;
 
-	if ((p->mapping != NULL) + (p->client != NULL) + (p->server != NULL) <= 1)
+	if ((p->mapping != NULL) + (p->client != NULL) + (p->server != NULL) +
+		    (p->session != NULL) <= 1)
 		return 0;
-	snprintf(error, size, "only one of mapping, client and server may be given");
+	snprintf(error, size, "only one of mapping, client, server and session may be given");
 	return RSTUN_E_MALFORMED;
 }

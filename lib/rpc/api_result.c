@@ -78,6 +78,10 @@ static const struct field daemon_status_rows[] = {
 	NUMBER("callers", callers, "Connections to the control socket."),
 	NUMBER("subscriptions", subscriptions, "Subscriptions to events."),
 	NUMBER("seq", seq, "Number of the last event."),
+	NUMBER("descriptors-max", descriptors_max, "Open descriptors that the system allows."),
+	ROW(MS, rpc_daemon_status, "confirm-in-ms", confirm_in_ms,
+	    "A change is undone after so long, unless mapping.confirm comes before.", OPTIONAL,
+	    .unit = "ms"),
 	ROW(OBJECTS, rpc_daemon_status, "warnings", warnings, "What somebody should look at.",
 	    .rows = &warning_set),
 };
@@ -110,6 +114,7 @@ static const struct field level_rows[] = {
 const struct field_rows rpc_level_result_rows = ROWS("LevelResult", rpc_level_result, level_rows);
 
 static const struct field log_line_rows[] = {
+	ROW(UINT, rpc_log_line, "number", number, "Its number: 1, 2, ... since the start."),
 	ROW(STRING, rpc_log_line, "timestamp", timestamp, "When it was said.", REQUIRED),
 	ROW(CHOICE, rpc_log_line, "level", level, "How serious it is.",
 	    .choices = rpc_level_names),
@@ -121,12 +126,175 @@ static const struct field_rows log_line_set = ROWS("LogLine", rpc_log_line, log_
 static const struct field log_tail_rows[] = {
 	ROW(OBJECTS, rpc_log_tail_result, "lines", lines, "The last lines, the oldest first.",
 	    .rows = &log_line_set),
+	ROW(UINT, rpc_log_tail_result, "last", last,
+	    "Number of the last line there is: give it as after to get what follows."),
 	ROW(UINT, rpc_log_tail_result, "lost", lost, "Lines that found no room since the start."),
 };
 const struct field_rows rpc_log_tail_result_rows =
 	ROWS("LogTailResult", rpc_log_tail_result, log_tail_rows);
 
 /* ---- Lists of objects ------------------------------------------------------------------------ */
+
+static const struct field client_add_rows[] = {
+	ROW(BOOL, rpc_client_add_result, "created", created,
+	    "false: it was there already, with this configuration."),
+	ROW(OBJECT, rpc_client_add_result, "client", client, "The client.",
+	    .rows = &rpc_client_rows),
+};
+const struct field_rows rpc_client_add_result_rows =
+	ROWS("ClientAddResult", rpc_client_add_result, client_add_rows);
+
+static const struct field server_add_rows[] = {
+	ROW(BOOL, rpc_server_add_result, "created", created,
+	    "false: it was there already, with this configuration."),
+	ROW(OBJECT, rpc_server_add_result, "server", server, "The server.",
+	    .rows = &rpc_server_rows),
+};
+const struct field_rows rpc_server_add_result_rows =
+	ROWS("ServerAddResult", rpc_server_add_result, server_add_rows);
+
+static const struct field mapping_add_rows[] = {
+	ROW(BOOL, rpc_mapping_add_result, "created", created,
+	    "false: it was there already, with this configuration."),
+	ROW(OBJECT, rpc_mapping_add_result, "mapping", mapping, "The mapping.",
+	    .rows = &rpc_mapping_rows),
+};
+const struct field_rows rpc_mapping_add_result_rows =
+	ROWS("MappingAddResult", rpc_mapping_add_result, mapping_add_rows);
+
+static const struct field mapping_apply_rows[] = {
+	ROW(BOOL, rpc_mapping_apply_result, "dry-run", dry_run, "Nothing was changed."),
+	ROW(LIST, rpc_mapping_apply_result, "added", added, "Mappings that are new.",
+	    .max = API_TEXT_MAX),
+	ROW(LIST, rpc_mapping_apply_result, "changed", changed,
+	    "Mappings that have another configuration now.", .max = API_TEXT_MAX),
+	ROW(LIST, rpc_mapping_apply_result, "removed", removed, "Mappings that are gone.",
+	    .max = API_TEXT_MAX),
+	ROW(UINT, rpc_mapping_apply_result, "unchanged", unchanged,
+	    "Mappings that keep their connection."),
+	ROW(MS, rpc_mapping_apply_result, "revert-in-ms", revert_in_ms,
+	    "All of it is undone after so long, unless mapping.confirm comes before.", OPTIONAL,
+	    .unit = "ms"),
+};
+const struct field_rows rpc_mapping_apply_result_rows =
+	ROWS("MappingApplyResult", rpc_mapping_apply_result, mapping_apply_rows);
+
+/* ---- Tests of clients, flows ----------------------------------------------------------------- */
+
+static const char *const api_probe_steps[] = {
+	[RPC_PROBE_DNS] = "dns",
+	[RPC_PROBE_UDP] = "udp",
+	[RPC_PROBE_TLS] = "tls",
+	[RPC_PROBE_LOGIN] = "login",
+	[RPC_PROBE_BIND] = "bind",
+	[RPC_PROBE_UPSTREAM] = "upstream",
+	NULL,
+};
+
+static const char *const api_probe_outcomes[] = {
+	[RPC_PROBE_OK] = "ok",
+	[RPC_PROBE_FAILED] = "failed",
+	[RPC_PROBE_SKIPPED] = "skipped",
+	NULL,
+};
+
+static const struct field probe_rows[] = {
+	ROW(CHOICE, rpc_probe, "step", step, "What was looked at.", .choices = api_probe_steps),
+	ROW(CHOICE, rpc_probe, "outcome", outcome, "What came of it.",
+	    .choices = api_probe_outcomes),
+	ROW(MS, rpc_probe, "took-ms", took_ms, "How long it took.", .unit = "ms"),
+	ROW(STRING, rpc_probe, "text", text, "What was found, or what to do about it."),
+	ROW(OBJECT, rpc_probe, "error", error, "Why it failed.", PRESENT(rpc_probe, has_error),
+	    .rows = &rpc_failure_rows),
+};
+static const struct field_rows probe_set = ROWS("ProbeStep", rpc_probe, probe_rows);
+
+static const struct field client_test_rows[] = {
+	ROW(BOOL, rpc_client_test_result, "ok", ok, "No step failed."),
+	ROW(STRING, rpc_client_test_result, "client", client, "Id of the client.", REQUIRED),
+	ROW(STRING, rpc_client_test_result, "mapping", mapping, "Id of the mapping."),
+	ROW(BOOL, rpc_client_test_result, "live", live, "The mapping is up at the same time."),
+	ROW(OBJECTS, rpc_client_test_result, "steps", steps,
+	    "The steps in their order; behind one that failed they are skipped.",
+	    .rows = &probe_set),
+};
+const struct field_rows rpc_client_test_result_rows =
+	ROWS("ClientTestResult", rpc_client_test_result, client_test_rows);
+
+static const struct field flow_rows[] = {
+	ROW(STRING, rpc_flow, "id", id, "Its id.", REQUIRED),
+	ROW(STRING, rpc_flow, "mapping", mapping, "Id of its mapping, on a client."),
+	ROW(STRING, rpc_flow, "session", session, "Id of its session, on a server."),
+	ROW(CHOICE, rpc_flow, "proto", proto, "What it carries.", .choices = rpc_proto_names),
+	ROW(STRING, rpc_flow, "peer", peer, "The application's address, where it is known."),
+	ROW(STRING, rpc_flow, "target", target, "Where it leads, where that is known."),
+	ROW(UINT, rpc_flow, "in-bytes", in_bytes, "What was sent into the tunnel.",
+	    .unit = "bytes"),
+	ROW(UINT, rpc_flow, "out-bytes", out_bytes, "What came out of the tunnel.",
+	    .unit = "bytes"),
+	ROW(MS, rpc_flow, "age-ms", age_ms, "How long it has been open.", .unit = "ms"),
+	ROW(MS, rpc_flow, "idle-ms", idle_ms, "How long nothing has moved.", .unit = "ms"),
+};
+static const struct field_rows flow_set = ROWS("Flow", rpc_flow, flow_rows);
+
+static const struct field flow_list_rows[] = {
+	ROW(OBJECTS, rpc_flow_list, "flows", flows, "The flows asked for.", .rows = &flow_set),
+	ROW(UINT, rpc_flow_list, "total", total, "How many there are; more than are shown."),
+};
+const struct field_rows rpc_flow_list_rows = ROWS("FlowList", rpc_flow_list, flow_list_rows);
+
+static const struct field flow_kill_rows[] = {
+	ROW(UINT, rpc_flow_kill_result, "killed", killed, "How many were ended."),
+};
+const struct field_rows rpc_flow_kill_result_rows =
+	ROWS("FlowKillResult", rpc_flow_kill_result, flow_kill_rows);
+
+/* ---- Configuration --------------------------------------------------------------------------- */
+
+static const struct field reload_rows[] = {
+	ROW(BOOL, rpc_reload_result, "dry-run", dry_run, "Nothing was changed."),
+	ROW(LIST, rpc_reload_result, "added", added, "What is new: client home, mapping web.",
+	    .max = API_TEXT_MAX),
+	ROW(LIST, rpc_reload_result, "changed", changed, "What has another configuration now.",
+	    .max = API_TEXT_MAX),
+	ROW(LIST, rpc_reload_result, "removed", removed, "What is gone.", .max = API_TEXT_MAX),
+	ROW(UINT, rpc_reload_result, "unchanged", unchanged, "What keeps its connections."),
+	ROW(LIST, rpc_reload_result, "warnings", warnings,
+	    "What an administrator should know, such as a change that needs a restart.",
+	    .max = API_TEXT_MAX),
+};
+const struct field_rows rpc_reload_result_rows =
+	ROWS("ReloadResult", rpc_reload_result, reload_rows);
+
+static const struct field config_rows[] = {
+	ROW(JSON, rpc_config_result, "config", config,
+	    "The daemon's options, and those of each client, server and mapping by name: a value and "
+	    "its origin each, secrets masked.",
+	    REQUIRED, .schema = "{\"type\":\"object\"}", .max = API_TEXT_MAX),
+};
+const struct field_rows rpc_config_result_rows =
+	ROWS("ConfigResult", rpc_config_result, config_rows);
+
+static const struct field diagnostic_rows[] = {
+	ROW(STRING, rpc_diagnostic, "file", file, "The file, where it is not the text itself."),
+	ROW(UINT, rpc_diagnostic, "line", line, "The line.", OPTIONAL),
+	ROW(STRING, rpc_diagnostic, "key", key, "The key."),
+	ROW(STRING, rpc_diagnostic, "message", message, "What is wrong.", REQUIRED),
+	ROW(STRING, rpc_diagnostic, "hint", hint, "What would be right."),
+};
+static const struct field_rows diagnostic_set =
+	ROWS("Diagnostic", rpc_diagnostic, diagnostic_rows);
+
+static const struct field config_check_rows[] = {
+	ROW(BOOL, rpc_config_check_result, "ok", ok, "A daemon would take it."),
+	ROW(UINT, rpc_config_check_result, "clients", clients, "Clients in it."),
+	ROW(UINT, rpc_config_check_result, "servers", servers, "Servers in it."),
+	ROW(UINT, rpc_config_check_result, "mappings", mappings, "Mappings in it."),
+	ROW(OBJECTS, rpc_config_check_result, "diagnostics", diagnostics, "What is wrong with it.",
+	    .rows = &diagnostic_set),
+};
+const struct field_rows rpc_config_check_result_rows =
+	ROWS("ConfigCheckResult", rpc_config_check_result, config_check_rows);
 
 static const struct field client_list_rows[] = {
 	ROW(OBJECTS, rpc_client_list, "clients", clients, "All clients.",

@@ -69,6 +69,113 @@ struct rpc_shutdown_params {
 	uint64_t drain_ms;
 };
 
+struct rpc_reload_params {
+	bool dry_run;
+};
+
+struct rpc_config_check_params {
+	char *text;
+};
+
+/* client.add, server.add */
+struct rpc_role_add_params {
+	char *name;
+	bool persist;
+	char *config; /* JSON text: the options given, to be decoded by the role's rows */
+};
+
+/* client.set, server.set */
+struct rpc_role_set_params {
+	char *id;
+	char *name;
+	char *config; /* JSON text: the options to change */
+};
+
+struct rpc_role_remove_params {
+	char *id;
+	char *name;
+	bool missing_ok;
+	bool mappings; /* of a client: its mappings too */
+	uint64_t drain_ms;
+};
+
+struct rpc_client_test_params {
+	char *client;  /* id or name; NULL = the only one */
+	char *mapping; /* id or name; NULL = the client alone */
+	uint64_t timeout_ms;
+};
+
+struct rpc_drain_params {
+	char *id;
+	char *name;
+	uint64_t drain_ms;
+};
+
+enum rpc_lifetime {
+	RPC_LIFETIME_DAEMON,
+	RPC_LIFETIME_CONNECTION, /* ends with the connection of who added it */
+};
+
+/* How a mapping is told: by spec, or by mode, local and remote. */
+struct rpc_mapping_input {
+	char *spec; /* OUT^9000^ANY */
+	int mode;   /* -1 = not given */
+	int proto;
+	char *local, *remote;
+	char *name;
+	char *client;         /* id or name; NULL = the only one */
+	uint64_t expires_ms;  /* UINT64_MAX = never */
+};
+
+struct rpc_mapping_add_params {
+	struct rpc_mapping_input input;
+	bool persist;
+	int lifetime;     /* enum rpc_lifetime */
+	bool paused;
+	uint64_t wait_ms; /* 0 = do not wait */
+};
+
+struct rpc_mapping_set_params {
+	char *id;
+	char *name;
+	char *spec;
+	int mode, proto; /* -1 = as it is */
+	char *local, *remote;
+	char *client;
+	uint64_t expires_ms; /* UINT64_MAX = as it is; 0 = never */
+};
+
+struct rpc_mapping_remove_params {
+	char *id;
+	char *name;
+	bool missing_ok;
+	uint64_t drain_ms;
+};
+
+struct rpc_mapping_apply_params {
+	struct field_array mappings; /* struct rpc_mapping_input */
+	bool dry_run;
+	bool prune;
+	uint64_t confirm_within_s;   /* 0 = not to be confirmed */
+};
+
+struct rpc_mapping_confirm_params {
+	bool revert;
+};
+
+struct rpc_flow_list_params {
+	char *mapping; /* id or name */
+	char *session; /* id */
+	uint64_t count;
+};
+
+/* Exactly one. */
+struct rpc_flow_kill_params {
+	char *id;
+	char *mapping;
+	char *session;
+};
+
 struct rpc_set_level_params {
 	int level;                /* enum log_level */
 	uint64_t revert_after_ms; /* UINT64_MAX = stays */
@@ -76,7 +183,9 @@ struct rpc_set_level_params {
 
 struct rpc_log_tail_params {
 	uint64_t count;
-	int min_level; /* -1 = not given */
+	int min_level;       /* -1 = not given */
+	uint64_t after;      /* UINT64_MAX = not given */
+	uint64_t timeout_ms; /* how long to wait for a line behind `after` */
 };
 
 struct rpc_mapping_list_params {
@@ -104,6 +213,7 @@ struct rpc_stats_params {
 	char *mapping;
 	char *client;
 	char *server;
+	char *session;
 };
 
 struct rpc_cert_params {
@@ -182,7 +292,34 @@ struct rpc_daemon_status {
 	uint64_t clients, servers, sessions, flows;
 	uint64_t callers, subscriptions;
 	uint64_t seq;                /* of the last event */
+	uint64_t descriptors_max;
+	uint64_t confirm_in_ms;      /* UINT64_MAX = nothing waits for mapping.confirm */
 	struct field_array warnings; /* struct rpc_warning */
+};
+
+struct rpc_reload_result {
+	bool dry_run;
+	char **added, **changed, **removed; /* "client home", "mapping web" */
+	uint64_t unchanged;
+	char **warnings;
+};
+
+struct rpc_config_result {
+	char *config; /* JSON text */
+};
+
+struct rpc_diagnostic {
+	char *file;
+	uint64_t line; /* UINT64_MAX = of none */
+	char *key;
+	char *message;
+	char *hint;
+};
+
+struct rpc_config_check_result {
+	bool ok;
+	uint64_t clients, servers, mappings;
+	struct field_array diagnostics; /* struct rpc_diagnostic */
 };
 
 struct rpc_ping_result {
@@ -202,6 +339,7 @@ struct rpc_level_result {
 };
 
 struct rpc_log_line {
+	uint64_t number;
 	char *timestamp;
 	int level;
 	char *scope;
@@ -210,6 +348,7 @@ struct rpc_log_line {
 
 struct rpc_log_tail_result {
 	struct field_array lines; /* struct rpc_log_line, the oldest first */
+	uint64_t last;            /* number of the last line there is */
 	uint64_t lost;
 };
 
@@ -231,13 +370,52 @@ struct rpc_client {
 	struct rpc_client_runtime runtime;
 };
 
+struct rpc_client_add_result {
+	bool created;
+	struct rpc_client client;
+};
+
 struct rpc_client_list {
 	struct field_array clients; /* struct rpc_client */
+};
+
+enum rpc_probe_step {
+	RPC_PROBE_DNS,
+	RPC_PROBE_UDP,
+	RPC_PROBE_TLS,
+	RPC_PROBE_LOGIN,
+	RPC_PROBE_BIND,
+	RPC_PROBE_UPSTREAM,
+};
+
+enum rpc_probe_outcome {
+	RPC_PROBE_OK,
+	RPC_PROBE_FAILED,
+	RPC_PROBE_SKIPPED,
+};
+
+struct rpc_probe {
+	int step;
+	int outcome;
+	uint64_t took_ms;
+	char *text;
+	bool has_error;
+	struct rpc_failure error;
+};
+
+struct rpc_client_test_result {
+	bool ok;
+	char *client;  /* id */
+	char *mapping; /* id, or NULL */
+	bool live;     /* the mapping is up now: shown beside the probe */
+	struct field_array steps; /* struct rpc_probe */
 };
 
 struct rpc_server_runtime {
 	int origin;
 	int state;   /* enum rpc_server_state */
+	bool has_last_error;
+	struct rpc_failure last_error;
 	char *bound; /* "0.0.0.0:3515" */
 	uint64_t sessions, flows;
 	char *pin;   /* of its certificate: sha256/BASE64 */
@@ -248,6 +426,11 @@ struct rpc_server {
 	char *name;
 	char *config; /* JSON text, schema "ServerConfig" */
 	struct rpc_server_runtime runtime;
+};
+
+struct rpc_server_add_result {
+	bool created;
+	struct rpc_server server;
 };
 
 struct rpc_server_list {
@@ -261,6 +444,7 @@ struct rpc_mapping_config {
 	char *remote;
 	char *name;
 	char *client; /* name of the client */
+	uint64_t expires_ms; /* UINT64_MAX = never */
 };
 
 struct rpc_mapping_runtime {
@@ -273,8 +457,10 @@ struct rpc_mapping_runtime {
 	struct rpc_failure last_error;
 	char *bound;
 	uint64_t active_flows;
+	char *expires;          /* RFC 3339: when it is removed, or NULL */
 	char *peer;             /* address of the server */
 	char *peer_software;
+	uint64_t rtt_ms;        /* UINT64_MAX = not known */
 	bool unverified;        /* TLS: the server's certificate was not verified */
 };
 
@@ -287,6 +473,38 @@ struct rpc_mapping {
 
 struct rpc_mapping_list {
 	struct field_array mappings; /* struct rpc_mapping */
+};
+
+struct rpc_mapping_add_result {
+	bool created;
+	struct rpc_mapping mapping;
+};
+
+struct rpc_mapping_apply_result {
+	bool dry_run;
+	char **added, **changed, **removed; /* names or specs */
+	uint64_t unchanged;
+	uint64_t revert_in_ms; /* UINT64_MAX = nothing to confirm */
+};
+
+struct rpc_flow {
+	char *id;      /* "m3.17", "s1.17.5" */
+	char *mapping; /* id, or */
+	char *session; /* id */
+	int proto;
+	char *peer;    /* the application's address, where it is known */
+	char *target;
+	uint64_t in_bytes, out_bytes;
+	uint64_t age_ms, idle_ms;
+};
+
+struct rpc_flow_list {
+	struct field_array flows; /* struct rpc_flow */
+	uint64_t total;
+};
+
+struct rpc_flow_kill_result {
+	uint64_t killed;
 };
 
 struct rpc_mapping_wait_result {
@@ -310,7 +528,9 @@ struct rpc_session {
 	char *software;
 	uint64_t active_flows;
 	uint64_t rx_bytes, tx_bytes;
-	uint64_t rtt_ms;
+	uint64_t payload_in_bytes, payload_out_bytes;
+	uint64_t lost_packets;
+	uint64_t rtt_ms, cwnd_bytes;
 };
 
 struct rpc_session_list {
@@ -439,6 +659,7 @@ struct rpc_thing_detail {
 };
 
 struct rpc_flow_detail {
+	char *session; /* of a server's session: its id */
 	char *peer;
 	char *target;
 	uint64_t in_bytes, out_bytes;
@@ -477,6 +698,7 @@ extern const struct field_rows rpc_event_tunnel_rows;
 
 /* The words of the enums above, NULL at the end. */
 extern const char *const rpc_state_names[];
+extern const char *const rpc_server_state_names[];
 extern const char *const rpc_origin_names[];
 extern const char *const rpc_level_names[]; /* enum log_level */
 extern const char *const rpc_mode_names[];  /* enum mapping_mode: "in", "out" */

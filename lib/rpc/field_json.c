@@ -10,6 +10,7 @@
 #include "base/random.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,20 @@ struct field_json {
 
 static int field_json_members(struct field_json *d, const struct field_rows *rows, void *out,
 			      const json_t *object);
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static void field_json_forget(void *memory)
+{
+	if (memory != NULL)
+		secret_wipe(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+void field_json_wipe_memory(void)
+{
+	json_set_alloc_funcs(malloc, field_json_forget);
+}
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
@@ -376,9 +391,12 @@ static int field_json_raw(struct field_json *d, const struct field *row, char **
 	if (text == NULL)
 		return field_json_nomem(d);
 	if (!d->lenient && strlen(text) > max) {
+		secret_wipe(text, strlen(text));
 		free(text);
 		return field_json_fail(d, name, NULL, "it is too long: at most %zu bytes", max);
 	}
+	if (*slot != NULL)
+		secret_wipe(*slot, strlen(*slot));
 	free(*slot);
 	*slot = text;
 	return 0;
@@ -483,6 +501,33 @@ static int field_json_members(struct field_json *d, const struct field_rows *row
 	return 0;
 }
 
+int field_json_update(const struct field_rows *rows, void *out, const json_t *object,
+		      struct rpc_error *error)
+{
+	struct field_json d = {.error = error};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+		const struct field *row = field_json_find(rows, key);
+		int rv = 0;
+
+		if (row == NULL && !field_json_is_set_mark(rows, key, value))
+			return field_json_unknown(&d, rows, key);
+		if (row != NULL && json_is_null(value)) {
+			field_free(row, 1, out);
+			rv = field_set_defaults(row, 1, out);
+			if (rv != 0)
+				return field_json_nomem(&d);
+		} else if (row != NULL) {
+			rv = field_json_member(&d, row, out, key, value);
+		}
+		if (rv != 0)
+			return rv;
+	}
+	return 0;
+}
+
 static int field_json_start(struct field_json *d, const struct field_rows *rows, void *out,
 			    const json_t *object)
 {
@@ -519,12 +564,61 @@ int field_json_read(const struct field_rows *rows, void *out, const json_t *obje
 	return field_json_start(&d, rows, out, object);
 }
 
+/* The params as the rows want them: options that stand beside `config` are put into it, or, where
+ * the method has no row of that name, the members of `config` are put beside it. What is given
+ * twice counts as it stands outside. A new reference; NULL when memory is short. */
+static json_t *field_json_arrange(const struct rpc_method_row *method, const json_t *params)
+{
+	bool gather = field_json_find(method->params, "config") != NULL;
+	const json_t *given = json_object_get(params, "config");
+	json_t *own = json_object(), *config = json_object(), *value;
+	const char *key;
+	int rv = own == NULL || config == NULL ? -1 : 0;
+
+	if (rv == 0 && json_is_object(given))
+		rv = json_object_update(gather ? config : own, (json_t *)(uintptr_t)given);
+	json_object_foreach((json_t *)(uintptr_t)params, key, value) {
+		bool outside = strcmp(key, "config") != 0 || !json_is_object(value);
+		bool known = field_json_find(method->params, key) != NULL;
+
+		if (rv == 0 && outside)
+			rv = json_object_set(gather && !known ? config : own, key, value);
+	}
+	if (rv == 0 && gather && json_object_get(own, "config") == NULL)
+		rv = json_object_set(own, "config", config);
+	json_decref(config);
+	if (rv == 0)
+		return own;
+	json_decref(own);
+	return NULL;
+}
+
 int field_json_decode_params(const struct rpc_method_row *method, void *out, const json_t *params,
 			     struct rpc_error *error)
 {
 	char why[FIELD_ERROR_SIZE / 2] = "";
-	int rv = field_json_decode(method->params, out, params, error);
+	json_t *arranged = NULL;
+	int rv;
 
+	if (method->config != NULL && json_is_object(params)) {
+		const json_t *config = json_object_get(params, "config");
+
+		if (config != NULL && !json_is_object(config) && !json_is_null(config)) {
+			rpc_error_set(error, RPC_INVALID_PARAMS,
+				      "config is %s: it must be an object, options are given by name",
+				      json_is_array(config) ? "an array" : "no object");
+			snprintf(error->field, sizeof(error->field), "config");
+			return RSTUN_E_MALFORMED;
+		}
+		arranged = field_json_arrange(method, params);
+		if (arranged == NULL) {
+			rpc_error_set(error, RPC_INTERNAL, "%s", rstun_strerror(RSTUN_E_NOMEM));
+			return RSTUN_E_NOMEM;
+		}
+		params = arranged;
+	}
+	rv = field_json_decode(method->params, out, params, error);
+	json_decref(arranged);
 	if (rv != 0 || method->check == NULL)
 		return rv;
 	rv = method->check(out, why, sizeof(why));

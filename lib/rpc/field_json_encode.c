@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From structs to JSON, and the names of rows there. What is not given is left out; a secret is
- * only said to be set.
+ * only said to be set, but for field_json_encode_secrets.
  */
 #include "rpc/field_json.h"
 
@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static json_t *field_json_encode_rows(const struct field_rows *rows, const void *in, bool secrets);
 
 bool field_json_has(const struct field *row)
 {
@@ -68,14 +70,14 @@ static json_t *field_json_encode_list(char **list)
 }
 
 static json_t *field_json_encode_objects(const struct field_rows *rows,
-					 const struct field_array *from)
+					 const struct field_array *from, bool secrets)
 {
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < from->count; i++) {
 		const char *item = (const char *)from->items + i * rows->size;
 
-		if (json_array_append_new(array, field_json_encode(rows, item)) != 0) {
+		if (json_array_append_new(array, field_json_encode_rows(rows, item, secrets)) != 0) {
 			json_decref(array);
 			return NULL;
 		}
@@ -114,7 +116,7 @@ static bool field_json_given(const struct field *row, const void *in)
 	return false;
 }
 
-static json_t *field_json_encode_value(const struct field *row, const void *slot)
+static json_t *field_json_encode_value(const struct field *row, const void *slot, bool secrets)
 {
 	const char *text;
 	uint64_t number;
@@ -138,13 +140,15 @@ static json_t *field_json_encode_value(const struct field *row, const void *slot
 		text = *(char *const *)slot;
 		return field_json_string(text != NULL ? text : "");
 	case FIELD_SECRET:
-		return json_boolean(*(char *const *)slot != NULL);
+		text = *(char *const *)slot;
+		/* Never escaped: another secret would be read back. */
+		return secrets ? json_string(text) : json_boolean(text != NULL);
 	case FIELD_LIST:
 		return field_json_encode_list(*(char **const *)slot);
 	case FIELD_OBJECT:
-		return field_json_encode(row->rows, slot);
+		return field_json_encode_rows(row->rows, slot, secrets);
 	case FIELD_OBJECTS:
-		return field_json_encode_objects(row->rows, slot);
+		return field_json_encode_objects(row->rows, slot, secrets);
 	case FIELD_JSON:
 		text = *(char *const *)slot;
 		return text != NULL ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
@@ -153,12 +157,17 @@ static json_t *field_json_encode_value(const struct field *row, const void *slot
 	return NULL;
 }
 
-int field_json_encode_member(json_t **ret, const struct field *row, const void *in)
+static int field_json_encode_slot(json_t **ret, const struct field *row, const void *in,
+				  bool secrets)
 {
+	const void *slot = (const char *)in + row->offset;
+	bool given = field_json_given(row, in);
 	json_t *value = NULL;
 
-	if (field_json_given(row, in)) {
-		value = field_json_encode_value(row, (const char *)in + row->offset);
+	if (secrets && row->type == FIELD_SECRET)
+		given = given && *(char *const *)slot != NULL;
+	if (given) {
+		value = field_json_encode_value(row, slot, secrets);
 		if (value == NULL)
 			return RSTUN_E_NOMEM;
 	}
@@ -166,7 +175,12 @@ int field_json_encode_member(json_t **ret, const struct field *row, const void *
 	return 0;
 }
 
-json_t *field_json_encode(const struct field_rows *rows, const void *in)
+int field_json_encode_member(json_t **ret, const struct field *row, const void *in)
+{
+	return field_json_encode_slot(ret, row, in, false);
+}
+
+static json_t *field_json_encode_rows(const struct field_rows *rows, const void *in, bool secrets)
 {
 	json_t *object = json_object();
 
@@ -177,12 +191,12 @@ json_t *field_json_encode(const struct field_rows *rows, const void *in)
 
 		if (!field_json_has(row))
 			continue;
-		if (field_json_encode_member(&value, row, in) != 0)
+		if (field_json_encode_slot(&value, row, in, secrets) != 0)
 			goto nomem;
 		if (value == NULL)
 			continue;
 		field_json_name(name, row);
-		if (row->type == FIELD_SECRET)
+		if (row->type == FIELD_SECRET && !secrets)
 			snprintf(name + strlen(name), 5, "_set");
 		if (json_object_set_new(object, name, value) != 0)
 			goto nomem;
@@ -191,4 +205,14 @@ json_t *field_json_encode(const struct field_rows *rows, const void *in)
 nomem:
 	json_decref(object);
 	return NULL;
+}
+
+json_t *field_json_encode(const struct field_rows *rows, const void *in)
+{
+	return field_json_encode_rows(rows, in, false);
+}
+
+json_t *field_json_encode_secrets(const struct field_rows *rows, const void *in)
+{
+	return field_json_encode_rows(rows, in, true);
 }

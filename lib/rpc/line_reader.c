@@ -6,6 +6,7 @@
 #include "rpc/line_reader.h"
 
 #include "base/error.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,17 @@ void line_reader_init(struct line_reader *r, size_t line_max)
 	*r = (struct line_reader){.line_max = line_max};
 }
 
+/* There may be a password in it, also in what was handed out and moved over since. */
+static void line_reader_forget(char *buf, size_t room)
+{
+	if (buf != NULL)
+		secret_wipe(buf, room);
+	free(buf);
+}
+
 void line_reader_done(struct line_reader *r)
 {
-	free(r->buf);
+	line_reader_forget(r->buf, r->room);
 	line_reader_init(r, r->line_max);
 }
 
@@ -39,9 +48,12 @@ char *line_reader_room(struct line_reader *r, size_t *ret_bytes)
 		char *buf;
 
 		room = room > most ? most : room;
-		buf = realloc(r->buf, room + 1); /* and the NUL of a last line */
+		buf = malloc(room + 1); /* and the NUL of a last line */
 		if (buf == NULL)
 			return NULL;
+		if (r->used > 0)
+			memcpy(buf, r->buf, r->used);
+		line_reader_forget(r->buf, r->room);
 		r->buf = buf;
 		r->room = room;
 	}
@@ -64,7 +76,7 @@ static int line_reader_empty(struct line_reader *r)
 {
 	r->start = r->used = r->scanned = 0;
 	if (r->room > LINE_READER_KEEP) {
-		free(r->buf);
+		line_reader_forget(r->buf, r->room);
 		r->buf = NULL;
 		r->room = 0;
 	}

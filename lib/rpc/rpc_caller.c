@@ -33,6 +33,8 @@ struct rpc_caller {
 	STAILQ_HEAD(, rpc_caller_event) events;
 	size_t event_count;
 	bool ended; /* the daemon sends no more */
+	void (*on_wait)(void *user, uint64_t waited_ms);
+	void *user;
 };
 
 int rpc_caller_new(struct rpc_caller **ret, int fd)
@@ -98,28 +100,41 @@ static uint64_t rpc_caller_deadline(uint64_t timeout_ms)
 	return clock_after(clock_now_ns(), clock_ms(timeout_ms));
 }
 
+/* For poll(): until the deadline, rounded up. */
+static int rpc_caller_left(uint64_t deadline_ns, uint64_t now_ns)
+{
+	uint64_t left_ms;
+
+	if (deadline_ns == CLOCK_NEVER)
+		return -1;
+	if (deadline_ns <= now_ns)
+		return 0;
+	left_ms = (deadline_ns - now_ns + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
+	return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
 /* 0 when one of `events` is there. RSTUN_E_TIMEOUT, RSTUN_E_FAILED. */
 static int rpc_caller_poll(struct rpc_caller *c, short events, uint64_t deadline_ns)
 {
+	uint64_t began_ns = clock_now_ns(), now_ns = began_ns, tick_ns = CLOCK_NEVER;
+
+	if (c->on_wait != NULL)
+		tick_ns = clock_after(now_ns, CLOCK_NS_PER_S);
 	for (;;) {
 		struct pollfd p = {.fd = c->fd, .events = events};
-		uint64_t now_ns = deadline_ns == CLOCK_NEVER ? 0 : clock_now_ns(), left_ms;
-		int timeout = -1, n;
+		int n = poll(&p, 1, rpc_caller_left(clock_min(deadline_ns, tick_ns), now_ns));
 
-		if (deadline_ns != CLOCK_NEVER) {
-			left_ms = deadline_ns <= now_ns
-					  ? 0
-					  : (deadline_ns - now_ns + CLOCK_NS_PER_MS - 1) /
-						    CLOCK_NS_PER_MS;
-			timeout = left_ms > INT_MAX ? INT_MAX : (int)left_ms;
-		}
-		n = poll(&p, 1, timeout);
 		if (n > 0)
 			return 0;
-		if (n == 0 && (timeout != INT_MAX))
-			return RSTUN_E_TIMEOUT;
 		if (n < 0 && errno != EINTR)
 			return RSTUN_E_FAILED;
+		now_ns = clock_now_ns();
+		if (n == 0 && now_ns >= deadline_ns)
+			return RSTUN_E_TIMEOUT;
+		if (now_ns >= tick_ns) {
+			c->on_wait(c->user, (now_ns - began_ns) / CLOCK_NS_PER_MS);
+			tick_ns = clock_after(now_ns, CLOCK_NS_PER_S);
+		}
 	}
 }
 
@@ -372,6 +387,13 @@ int rpc_caller_next_event(struct rpc_caller *c, uint64_t timeout_ms, json_t **re
 		if (rv != 0)
 			return rv;
 	}
+}
+
+void rpc_caller_on_wait(struct rpc_caller *c, void (*on_wait)(void *user, uint64_t waited_ms),
+			void *user)
+{
+	c->on_wait = on_wait;
+	c->user = user;
 }
 
 int rpc_caller_fd(const struct rpc_caller *c)

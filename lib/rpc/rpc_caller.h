@@ -45,6 +45,11 @@ int rpc_caller_call_method(struct rpc_caller *c, enum rpc_method method, const v
  * gone), RSTUN_E_MALFORMED, RSTUN_E_NOMEM. */
 int rpc_caller_next_event(struct rpc_caller *c, uint64_t timeout_ms, json_t **ret_params);
 
+/* While something waits for the daemon, `on_wait` is told about once a second for how long it has
+ * waited; NULL = nobody is. */
+void rpc_caller_on_wait(struct rpc_caller *c, void (*on_wait)(void *user, uint64_t waited_ms),
+			void *user);
+
 /* For poll(): readable means that next_event may have something. Events may wait unseen by poll
  * after a call: ask rpc_caller_has_event first. */
 int rpc_caller_fd(const struct rpc_caller *c);

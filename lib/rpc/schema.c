@@ -275,6 +275,8 @@ static json_t *schema_method(struct schema *s, const struct rpc_method_row *row)
 	schema_set(s, method, "result", result);
 	/* All of them as one object, for validators. */
 	schema_set(s, method, "x-params", schema_nested(s, row->params, true));
+	if (row->config != NULL && row->config[0] != '\0')
+		schema_set(s, method, "x-config", schema_ref(row->config));
 	schema_set(s, method, "x-change", json_boolean(row->change));
 	schema_set(s, method, "x-waits", json_boolean(row->waits));
 	schema_set(s, method, "x-example", json_loads(row->example, 0, NULL));
@@ -357,12 +359,14 @@ static json_t *schema_errors(struct schema *s)
 		schema_append(s, kinds, json_string(row->kind));
 		schema_append(s, codes, json_integer(row->code));
 	}
+	/* `mapping`: what is there instead (already_exists), or how it is (timeout). */
 	schema_set(s, s->schemas, "ErrorData",
-		   json_pack("{s:s, s:{s:{s:o}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:o}, s:[s,s]}",
+		   json_pack("{s:s, s:{s:{s:o}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:o, s:o}, s:[s,s]}",
 			     "type", "object", "properties", "kind", "enum", kinds, "field", "type",
 			     "string", "value", "type", "string", "hint", "type", "string",
 			     "retryable", "type", "boolean", "retry_after_ms", schema_number(),
-			     "required", "kind", "retryable"));
+			     "mapping", schema_nested(s, &rpc_mapping_rows, false), "required", "kind",
+			     "retryable"));
 	schema_set(s, s->schemas, "Error",
 		   json_pack("{s:s, s:{s:{s:o}, s:{s:s}, s:o}, s:[s,s,s]}", "type", "object",
 			     "properties", "code", "enum", codes, "message", "type", "string",

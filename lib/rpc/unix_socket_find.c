@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -96,6 +97,7 @@ static int unix_socket_dial(const char *path)
 {
 	struct timeval busy = {.tv_sec = UNIX_SOCKET_BUSY_S}, never = {.tv_sec = 0};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct stat st;
 	int fd, err;
 
 	if (strlen(path) > UNIX_SOCKET_PATH_MAX) {
@@ -111,6 +113,9 @@ static int unix_socket_dial(const char *path)
 		if (errno == EINTR)
 			continue;
 		err = errno;
+		/* The kernel says the same of a file of another kind. */
+		if (err == ECONNREFUSED && stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+			err = ENOTSOCK;
 		close(fd);
 		errno = err;
 		return -1;

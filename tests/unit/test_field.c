@@ -390,6 +390,80 @@ static void types_of_the_control_api(void **state)
 	assert_null(outer.inner.word);
 }
 
+static const struct field *outer_row(const char *name)
+{
+	return field_find(outer_rows, OUTER_ROWS, name);
+}
+
+static bool things_equal(const struct thing *other)
+{
+	bool there = field_equal(rows, ROWS, &thing, other);
+
+	assert_int_equal(there, field_equal(rows, ROWS, other, &thing));
+	return there;
+}
+
+static void test_equal(void **state)
+{
+	static const struct {
+		const char *name, *text;
+	} changes[] = {
+		{"flag", "no"}, {"number", "8"}, {"descriptor", "1"}, {"wait-ms", "1"},
+		{"colour", "red"}, {"name", "x"}, {"secret", "y"}, {"list", "a"}, {"list", "a,b,c"},
+		{"list", ""}, {"list", "a,c"},
+	};
+	struct thing other;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		const struct field *row = field_find(rows, ROWS, changes[i].name);
+
+		assert_int_equal(field_set_defaults(rows, ROWS, &other), 0);
+		assert_true(things_equal(&other));
+		assert_int_equal(field_set(row, &other, changes[i].text, error), 0);
+		assert_false(things_equal(&other));
+		field_free(rows, ROWS, &other);
+	}
+	assert_int_equal(field_set_defaults(rows, ROWS, &other), 0);
+	assert_int_equal(field_set(&rows[7], &other, "canary", error), 0);
+	right("secret", "canary", "***");
+	assert_true(things_equal(&other));
+	right("secret", "Canary", "***");
+	assert_false(things_equal(&other));
+	field_free(rows, ROWS, &other);
+}
+
+static void test_equal_types_of_the_control_api(void **state)
+{
+	struct inner items[] = {{.count = 1}, {.count = 2}}, more[] = {{.count = 1}, {.count = 3}};
+	struct outer a, b;
+
+	(void)state;
+	assert_int_equal(field_set_defaults(outer_rows, OUTER_ROWS, &a), 0);
+	assert_int_equal(field_set_defaults(outer_rows, OUTER_ROWS, &b), 0);
+	assert_true(field_equal(outer_rows, OUTER_ROWS, &a, &b)); /* NAN and NAN */
+	assert_int_equal(field_set(outer_row("ratio"), &a, "1.5", error), 0);
+	assert_false(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	assert_int_equal(field_set(outer_row("ratio"), &b, "1.5", error), 0);
+	assert_int_equal(field_set(outer_row("flag"), &a, "no", error), 0);
+	assert_false(field_equal(outer_rows, OUTER_ROWS, &a, &b)); /* given or not */
+	assert_int_equal(field_set(outer_row("flag"), &b, "no", error), 0);
+	b.inner.count = 9; /* not there, so it does not count */
+	assert_true(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	a.has_inner = b.has_inner = true;
+	assert_false(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	a.inner.count = 9;
+	a.many = (struct field_array){items, 2};
+	assert_false(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	b.many = (struct field_array){more, 2};
+	assert_false(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	more[1].count = 2;
+	assert_true(field_equal(outer_rows, OUTER_ROWS, &a, &b));
+	a.many = b.many = (struct field_array){NULL, 0};
+	field_free(outer_rows, OUTER_ROWS, &a);
+	field_free(outer_rows, OUTER_ROWS, &b);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -397,6 +471,7 @@ int main(void)
 		T(test_defaults), T(test_bool),	  T(test_numbers), T(test_durations),
 		T(test_choice),	  T(test_string), T(test_secret),  T(test_list),
 		T(test_get_small_buffers), T(test_find_and_suggest), T(test_free_twice),
+		T(test_equal), cmocka_unit_test(test_equal_types_of_the_control_api),
 		cmocka_unit_test(types_of_the_control_api),
 	};
 

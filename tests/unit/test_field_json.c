@@ -79,7 +79,7 @@ static const struct field thing_rows[] = {
 	{.name = "name", .type = FIELD_STRING, IN(thing, name), .max = 8, .default_text = "x"},
 	{.name = "must", .type = FIELD_STRING, .flags = FIELD_REQUIRED, IN(thing, must)},
 	{.name = "secret", .type = FIELD_SECRET, IN(thing, secret), .max = 8},
-	{.name = "raw", .type = FIELD_JSON, IN(thing, raw), .max = 16, .schema = "{}"},
+	{.name = "raw", .type = FIELD_JSON, .flags = FIELD_API_ONLY, IN(thing, raw), .max = 16, .schema = "{}"},
 	{.name = "file", .type = FIELD_STRING, .flags = FIELD_FILE, IN(thing, file)},
 	{.name = "list", .type = FIELD_LIST, IN(thing, list), .max = 12, .default_text = "a,b"},
 	{.name = "kinds", .type = FIELD_LIST, IN(thing, kinds), .choices = kinds},
@@ -207,6 +207,31 @@ static void not_given(void **state)
 				  "\"signed_one\":0,\"ratio\":0.0,\"colour\":\"blue\",\"must\":\"\","
 				  "\"secret_set\":true,\"list\":[],\"kinds\":[],\"many\":[]}");
 	free(text);
+	json_decref(back);
+	done(&t);
+}
+
+static void with_secrets(void **state)
+{
+	struct thing t;
+	json_t *back;
+
+	(void)state;
+	assert_int_equal(decode(&t, "{\"must\":\"m\",\"secret\":\"geheim\"}"), 0);
+	back = field_json_encode_secrets(&rows, &t);
+	assert_string_equal(json_string_value(json_object_get(back, "secret")), "geheim");
+	assert_null(json_object_get(back, "secret_set"));
+	done(&t);
+	assert_int_equal(field_json_decode(&rows, &t, back, &error), 0);
+	assert_string_equal(t.secret, "geheim");
+	json_decref(back);
+	/* Escaping would make another secret of it. */
+	t.secret[0] = '\xff';
+	assert_null(field_json_encode_secrets(&rows, &t));
+	done(&t);
+	assert_int_equal(decode(&t, "{\"must\":\"m\"}"), 0);
+	back = field_json_encode_secrets(&rows, &t);
+	assert_null(json_object_get(back, "secret"));
 	json_decref(back);
 	done(&t);
 }
@@ -445,6 +470,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(everything),
 		cmocka_unit_test(not_given),
+		cmocka_unit_test(with_secrets),
 		cmocka_unit_test(not_utf8),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(no_object),
