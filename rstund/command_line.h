@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "tunnel/config.h"
+#include "config/config.h"
 
 #include <stddef.h>
 #include <stdio.h>

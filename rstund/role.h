@@ -9,7 +9,7 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "rstund/state_dir.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/event.h"
 
 #include <stdbool.h>

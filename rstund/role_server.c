@@ -151,8 +151,8 @@ int role_server_open(struct role *r)
 int role_server_start(struct role *r, struct worker **workers, struct event_bus *bus)
 {
 	struct tunnel_event e = {.type = TUNNEL_EVENT_ROLE};
-	char pin_text[TLS_PIN_TEXT_SIZE], text[128];
-	uint8_t pin[TLS_PIN_BYTES];
+	char pin_text[PIN_TEXT_SIZE], text[128];
+	uint8_t pin[PIN_BYTES];
 	struct bus_event *copy;
 
 	for (unsigned i = 0; i < r->worker_count; i++) {
@@ -170,7 +170,7 @@ int role_server_start(struct role *r, struct worker **workers, struct event_bus 
 	}
 	tls_credentials_pin(r->credentials, pin);
 	snprintf(text, sizeof(text), " (udp, %u worker%s), pin %s", r->worker_count,
-		 r->worker_count == 1 ? "" : "s", tls_pin_format(pin_text, pin));
+		 r->worker_count == 1 ? "" : "s", pin_format(pin_text, pin));
 	e.text = text;
 	e.role.now = TUNNEL_TUNNELING;
 	e.role.bound = &r->server_bound;
@@ -184,8 +184,8 @@ int role_server_start(struct role *r, struct worker **workers, struct event_bus 
 void role_server_reload(struct role *r, struct worker **workers)
 {
 	struct tls_credentials *fresh;
-	char pin_text[TLS_PIN_TEXT_SIZE];
-	uint8_t pin[TLS_PIN_BYTES];
+	char pin_text[PIN_TEXT_SIZE];
+	uint8_t pin[PIN_BYTES];
 
 	if (role_server_load(r, &fresh) != 0) {
 		log_error(r->log, r->name, "reload: the certificate in use stays as it is");
@@ -203,5 +203,5 @@ void role_server_reload(struct role *r, struct worker **workers)
 	r->credentials = fresh;
 	tls_credentials_pin(fresh, pin);
 	log_info(r->log, r->name, "reload: new connections get the certificate from %s, pin %s",
-		 r->server->cert_file, tls_pin_format(pin_text, pin));
+		 r->server->cert_file, pin_format(pin_text, pin));
 }

@@ -8,7 +8,7 @@
 
 #include "dns/direct.h"
 #include "dns/resolver.h"
-#include "dns/server_list.h"
+#include "config/server_list.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -12,7 +12,7 @@
 #include "dns/dot.h"
 #include "dns/hosts.h"
 #include "dns/answer.h"
-#include "dns/server_list.h"
+#include "config/server_list.h"
 #include "tls/credentials.h"
 
 #include <stdio.h>

@@ -302,6 +302,11 @@ void udp_acceptor_dial(struct udp_acceptor *a, const struct address *upstream)
 	loop_task_schedule(a->loop, &a->task);
 }
 
+uint64_t udp_acceptor_active_ns(const struct udp_acceptor *a)
+{
+	return a->active_ns;
+}
+
 void udp_acceptor_abort(struct udp_acceptor *a, enum flow_error error)
 {
 	udp_acceptor_end(a, error == FLOW_OK ? FLOW_RESET : error);

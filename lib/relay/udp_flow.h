@@ -60,11 +60,19 @@ struct udp_opener_config {
 	int fd;
 	size_t max_flows;     /* 0 = 4096 */
 	struct target target; /* the header's target; TARGET_DEFAULT on network mappings */
-	/* A new flow: opens a stream and returns its end, or NULL (no tunnel now: the datagram is
-	 * dropped and counted). */
-	struct end *(*open)(void *user, const struct address *source);
+	/* A new flow: opens a stream, returns its end and the number that the flow is known by, or
+	 * NULL (no tunnel now: the datagram is dropped and counted). */
+	struct end *(*open)(void *user, const struct address *source, uint64_t *ret_id);
 	void (*on_flow_done)(void *user); /* a flow ended (for counts); may be NULL */
 	void *user;
+};
+
+/* What is known of one source's flow. */
+struct udp_opener_info {
+	uint64_t id;                  /* from `open` */
+	const struct address *source; /* borrowed for the visit */
+	uint64_t in_bytes, out_bytes; /* payload: source to tunnel, tunnel to source */
+	uint64_t started_ns, active_ns; /* a datagram last moved, either way */
 };
 
 int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
@@ -72,6 +80,12 @@ int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *conf
 /* The session is gone or another one came (its kind of peer): all flows end, the socket stays. */
 void udp_opener_reset(struct udp_opener *o, bool peer_is_original);
 size_t udp_opener_flows(const struct udp_opener *o);
+/* Shows each flow; a visit must not end any. */
+void udp_opener_visit(const struct udp_opener *o,
+		      void (*visit)(void *user, const struct udp_opener_info *flow), void *user);
+/* Drops the flow with that number, or all for 0: the stream is aborted, and the next datagram of
+ * the source opens another flow. Returns how many there were. */
+size_t udp_opener_kill(struct udp_opener *o, uint64_t id);
 void udp_opener_free(struct udp_opener *o);
 
 /* ---- acceptor ---- */
@@ -93,6 +107,8 @@ struct udp_acceptor_config {
 int udp_acceptor_new(struct udp_acceptor **ret, const struct udp_acceptor_config *config,
 		     struct end *stream);
 void udp_acceptor_dial(struct udp_acceptor *a, const struct address *upstream);
+/* When a datagram last moved, either way; at first when the flow began. */
+uint64_t udp_acceptor_active_ns(const struct udp_acceptor *a);
 /* on_done follows from the loop. */
 void udp_acceptor_abort(struct udp_acceptor *a, enum flow_error error);
 /* The same at once and without on_done; not from inside a callback of it. Accepts NULL. */

@@ -32,6 +32,8 @@ struct udp_opener_flow {
 	struct loop_task task; /* stream to socket */
 	struct udp_path path;  /* back to the source */
 	uint64_t answered_ns;  /* when something last came back, or the stream was opened */
+	uint64_t id, started_ns;
+	uint64_t in_bytes, out_bytes; /* its share of the counters */
 };
 
 struct udp_opener {
@@ -71,12 +73,13 @@ static void udp_flow_run(void *user)
 {
 	struct udp_opener_flow *f = user;
 	struct udp_opener *o = f->opener;
+	struct udp_counters *counters = o->config.common.counters;
+	uint64_t out_before = counters->out_bytes;
 	size_t bytes;
 	int count = 0;
 
 	for (int i = 0; i < UDP_TURN_BATCHES; i++) {
-		count = udp_forward_frames(f->stream, o->fd, &f->path, o->config.common.counters,
-					   &bytes);
+		count = udp_forward_frames(f->stream, o->fd, &f->path, counters, &bytes);
 		if (count > 0) {
 			f->answered_ns = loop_now(o->loop);
 			flow_table_touch(&o->flows, &f->entry, f->answered_ns);
@@ -84,6 +87,7 @@ static void udp_flow_run(void *user)
 		if (count < UDP_BATCH)
 			break;
 	}
+	f->out_bytes += counters->out_bytes - out_before;
 	if (count == UDP_BATCH)
 		udp_flow_schedule(f);
 	else if (f->stream->ops->at_end(f->stream))
@@ -127,6 +131,7 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 	uint8_t target[FRAME_TARGET_MAX];
 	size_t target_bytes = frame_put_target(target, &o->config.target);
 	struct udp_opener_flow *f;
+	uint64_t id = 0;
 
 	if (o->flows.count >= o->config.max_flows) {
 		counters->dropped_flows++;
@@ -137,7 +142,7 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 		counters->dropped_flows++;
 		return NULL;
 	}
-	f->stream = o->config.open(o->config.user, &packet->source);
+	f->stream = o->config.open(o->config.user, &packet->source, &id);
 	if (f->stream == NULL) {
 		counters->dropped_no_tunnel++;
 		free(f);
@@ -157,7 +162,9 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 		.from = packet->local,
 		.interface = packet->interface,
 	};
-	f->answered_ns = loop_now(o->loop);
+	f->id = id;
+	f->started_ns = loop_now(o->loop);
+	f->answered_ns = f->started_ns;
 	loop_task_init(&f->task, udp_flow_run, f);
 	f->entry.source = packet->source;
 	f->entry.local = packet->local;
@@ -198,7 +205,8 @@ static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packe
 	if (f == NULL)
 		return;
 	flow_table_touch(&o->flows, &f->entry, now_ns);
-	(void)udp_put_frame(f->stream, packet->data, packet->bytes, &o->config.common);
+	if (udp_put_frame(f->stream, packet->data, packet->bytes, &o->config.common))
+		f->in_bytes += packet->bytes;
 }
 
 static void udp_opener_on_event(evutil_socket_t fd, short what, void *user)
@@ -285,6 +293,44 @@ void udp_opener_reset(struct udp_opener *o, bool peer_is_original)
 size_t udp_opener_flows(const struct udp_opener *o)
 {
 	return o->flows.count;
+}
+
+void udp_opener_visit(const struct udp_opener *o,
+		      void (*visit)(void *user, const struct udp_opener_info *flow), void *user)
+{
+	const struct flow_entry *entry;
+
+	TAILQ_FOREACH(entry, &o->flows.ages, age)
+	{
+		const struct udp_opener_flow *f = (const struct udp_opener_flow *)entry;
+		struct udp_opener_info info = {
+			.id = f->id,
+			.source = &entry->source,
+			.in_bytes = f->in_bytes,
+			.out_bytes = f->out_bytes,
+			.started_ns = f->started_ns,
+			.active_ns = entry->active_ns,
+		};
+
+		visit(user, &info);
+	}
+}
+
+size_t udp_opener_kill(struct udp_opener *o, uint64_t id)
+{
+	struct flow_entry *entry, *next;
+	size_t count = 0;
+
+	for (entry = flow_table_oldest(&o->flows); entry != NULL; entry = next) {
+		struct udp_opener_flow *f = (struct udp_opener_flow *)entry;
+
+		next = TAILQ_NEXT(entry, age);
+		if (id != 0 && f->id != id)
+			continue;
+		udp_flow_end(f, false);
+		count++;
+	}
+	return count;
 }
 
 void udp_opener_free(struct udp_opener *o)

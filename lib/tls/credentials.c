@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Certificates, keys and trust roots from PEM files. Every failure names the file and says what
- * would be right. Nothing is changed after the constructor has returned, so threads share an object
- * freely.
+ * Certificates, keys and trust roots from PEM files or text. Every failure names the file and says
+ * what would be right. Nothing is changed after the constructor has returned, so threads share an
+ * object freely.
  */
 #include "tls/tls_private.h"
 
@@ -110,9 +110,9 @@ void tls_credentials_unref(struct tls_credentials *c)
 	free(c);
 }
 
-void tls_credentials_pin(const struct tls_credentials *c, uint8_t ret[TLS_PIN_BYTES])
+void tls_credentials_pin(const struct tls_credentials *c, uint8_t ret[PIN_BYTES])
 {
-	memcpy(ret, c->pin, TLS_PIN_BYTES);
+	memcpy(ret, c->pin, PIN_BYTES);
 }
 
 static size_t count_certificates(const struct tls_file *f)
@@ -126,92 +126,107 @@ static size_t count_certificates(const struct tls_file *f)
 	return count;
 }
 
-/* Reads the certificates of a server's file in their order. Free each and the array. */
-static int chain_read(gnutls_x509_crt_t **ret, unsigned *ret_length, const char *path,
-		      char error[TLS_ERROR_SIZE])
+/* PEM text that is in memory already: `f` borrows it. */
+static int text_open(struct tls_file *ret, const char *pem, const char *name,
+		     char error[TLS_ERROR_SIZE])
 {
-	struct tls_file f;
-	gnutls_datum_t pem;
-	size_t expected;
-	int rv = tls_file_read(&f, path, error);
+	size_t bytes = strlen(pem);
 
-	if (rv)
-		return rv;
-	pem = (gnutls_datum_t){(unsigned char *)f.data, (unsigned)f.bytes};
-	expected = count_certificates(&f);
+	if (bytes > FILE_BYTES_MAX) {
+		tls_say(error, "%s is too long: at most %u bytes of PEM", name, FILE_BYTES_MAX);
+		return RSTUN_E_CERT_INVALID;
+	}
+	*ret = (struct tls_file){.data = (char *)(uintptr_t)pem, .bytes = bytes};
+	return 0;
+}
+
+/* The certificates of a server in their order. Free each and the array. */
+static int chain_parse(gnutls_x509_crt_t **ret, unsigned *ret_length, const struct tls_file *f,
+		       const char *name, char error[TLS_ERROR_SIZE])
+{
+	gnutls_datum_t pem = {(unsigned char *)f->data, (unsigned)f->bytes};
+	size_t expected = count_certificates(f);
+	gnutls_x509_crt_t *chain = NULL;
+	unsigned length = 0;
+	int rv;
+
 	if (expected == 0) {
 		tls_say(error,
 			"%s holds no certificate: a PEM file is wanted, with a line "
 			"-----BEGIN CERTIFICATE-----",
-			path);
-	} else if (expected > CHAIN_MAX) {
+			name);
+		return RSTUN_E_CERT_INVALID;
+	}
+	if (expected > CHAIN_MAX) {
 		tls_say(error,
 			"%s holds %zu certificates: a server's own and its intermediates are "
 			"wanted, at most %u",
-			path, expected, CHAIN_MAX);
-	} else {
-		gnutls_x509_crt_t *chain = NULL;
-		unsigned length = 0;
-
-		rv = gnutls_x509_crt_list_import2(&chain, &length, &pem, GNUTLS_X509_FMT_PEM, 0);
-		if (rv >= 0 && length == expected) {
-			tls_file_done(&f);
-			*ret = chain;
-			*ret_length = length;
-			return 0;
-		}
-		if (rv >= 0) {
-			for (unsigned i = 0; i < length; i++)
-				gnutls_x509_crt_deinit(chain[i]);
-			gnutls_free(chain);
-		}
-		tls_say(error, "%s is cut or damaged: certificate %zu of %zu cannot be read (%s)",
-			path, rv >= 0 ? (size_t)length + 1 : expected, expected,
-			rv < 0 ? gnutls_strerror(rv) : "its end is missing");
+			name, expected, CHAIN_MAX);
+		return RSTUN_E_CERT_INVALID;
 	}
-	tls_file_done(&f);
+	rv = gnutls_x509_crt_list_import2(&chain, &length, &pem, GNUTLS_X509_FMT_PEM, 0);
+	if (rv >= 0 && length == expected) {
+		*ret = chain;
+		*ret_length = length;
+		return 0;
+	}
+	if (rv >= 0) {
+		for (unsigned i = 0; i < length; i++)
+			gnutls_x509_crt_deinit(chain[i]);
+		gnutls_free(chain);
+	}
+	tls_say(error, "%s is cut or damaged: certificate %zu of %zu cannot be read (%s)", name,
+		rv >= 0 ? (size_t)length + 1 : expected, expected,
+		rv < 0 ? gnutls_strerror(rv) : "its end is missing");
+	return RSTUN_E_CERT_INVALID;
+}
+
+static int key_parse(gnutls_x509_privkey_t *ret, const struct tls_file *f, const char *name,
+		     char error[TLS_ERROR_SIZE])
+{
+	gnutls_datum_t pem = {(unsigned char *)f->data, (unsigned)f->bytes};
+	gnutls_x509_privkey_t key;
+	int rv;
+
+	if (gnutls_x509_privkey_init(&key) != 0) {
+		tls_say(error, "out of memory while reading %s", name);
+		return RSTUN_E_NOMEM;
+	}
+	rv = gnutls_x509_privkey_import2(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (rv == 0) {
+		*ret = key;
+		return 0;
+	}
+	if (strstr(f->data, "ENCRYPTED"))
+		tls_say(error,
+			"the key in %s is encrypted: give it without a passphrase (openssl "
+			"pkey -in %s -out plain.pem)",
+			name, name);
+	else if (!strstr(f->data, "PRIVATE KEY-----"))
+		tls_say(error,
+			"%s holds no private key: a PEM file is wanted, with a line -----BEGIN "
+			"PRIVATE KEY-----",
+			name);
+	else
+		tls_say(error, "the private key in %s cannot be read (%s)", name,
+			gnutls_strerror(rv));
+	gnutls_x509_privkey_deinit(key);
 	return RSTUN_E_CERT_INVALID;
 }
 
 int tls_key_read(gnutls_x509_privkey_t *ret, const char *path, unsigned *ret_mode,
 		 char error[TLS_ERROR_SIZE])
 {
-	gnutls_x509_privkey_t key;
 	struct tls_file f;
-	gnutls_datum_t pem;
 	int rv = tls_file_read(&f, path, error);
 
 	if (rv)
 		return rv;
-	if (gnutls_x509_privkey_init(&key) != 0) {
-		tls_file_done(&f);
-		tls_say(error, "out of memory while reading %s", path);
-		return RSTUN_E_NOMEM;
-	}
-	pem = (gnutls_datum_t){(unsigned char *)f.data, (unsigned)f.bytes};
-	rv = gnutls_x509_privkey_import2(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
-	if (rv == 0) {
-		*ret = key;
+	rv = key_parse(ret, &f, path, error);
+	if (rv == 0)
 		*ret_mode = f.mode;
-		tls_file_done(&f);
-		return 0;
-	}
-	if (strstr(f.data, "ENCRYPTED"))
-		tls_say(error,
-			"the key in %s is encrypted: give it without a passphrase (openssl "
-			"pkey -in %s -out plain.pem)",
-			path, path);
-	else if (!strstr(f.data, "PRIVATE KEY-----"))
-		tls_say(error,
-			"%s holds no private key: a PEM file is wanted, with a line -----BEGIN "
-			"PRIVATE KEY-----",
-			path);
-	else
-		tls_say(error, "the private key in %s cannot be read (%s)", path,
-			gnutls_strerror(rv));
 	tls_file_done(&f);
-	gnutls_x509_privkey_deinit(key);
-	return RSTUN_E_CERT_INVALID;
+	return rv;
 }
 
 int tls_credentials_from_pair(struct tls_credentials **ret, gnutls_x509_crt_t *chain,
@@ -248,7 +263,7 @@ int tls_credentials_from_pair(struct tls_credentials **ret, gnutls_x509_crt_t *c
  */
 static void own_first(gnutls_x509_crt_t *chain, unsigned length, gnutls_x509_privkey_t key)
 {
-	uint8_t wanted[TLS_PIN_BYTES], pin[TLS_PIN_BYTES];
+	uint8_t wanted[PIN_BYTES], pin[PIN_BYTES];
 	size_t bytes = sizeof(wanted);
 
 	if (gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, wanted, &bytes) < 0)
@@ -298,24 +313,24 @@ static void warn_about(gnutls_x509_crt_t certificate, const char *cert_file, con
 	}
 }
 
-int tls_credentials_new_server(struct tls_credentials **ret, const char *cert_file,
-			       const char *key_file, char error[TLS_ERROR_SIZE],
-			       char warning[TLS_ERROR_SIZE])
+/* Of both kinds of input: the names are those of files or parameters. */
+static int new_server(struct tls_credentials **ret, const struct tls_file *cert,
+		      const char *cert_name, const struct tls_file *key_text, const char *key_name,
+		      char error[TLS_ERROR_SIZE], char warning[TLS_ERROR_SIZE])
 {
 	gnutls_x509_privkey_t key = NULL;
 	gnutls_x509_crt_t *chain;
-	unsigned length, key_mode;
-	int rv = chain_read(&chain, &length, cert_file, error);
+	unsigned length;
+	int rv = chain_parse(&chain, &length, cert, cert_name, error);
 
-	warning[0] = '\0';
 	if (rv)
 		return rv;
-	rv = tls_key_read(&key, key_file, &key_mode, error);
+	rv = key_parse(&key, key_text, key_name, error);
 	if (rv == 0) {
 		own_first(chain, length, key);
-		rv = tls_credentials_from_pair(ret, chain, length, key, cert_file, key_file, error);
+		rv = tls_credentials_from_pair(ret, chain, length, key, cert_name, key_name, error);
 		if (rv == 0)
-			warn_about(chain[0], cert_file, key_file, key_mode, warning);
+			warn_about(chain[0], cert_name, key_name, key_text->mode, warning);
 		gnutls_x509_privkey_deinit(key);
 	}
 	for (unsigned i = 0; i < length; i++)
@@ -324,34 +339,61 @@ int tls_credentials_new_server(struct tls_credentials **ret, const char *cert_fi
 	return rv;
 }
 
-static int load_roots(struct tls_credentials *c, const char *ca_file, char error[TLS_ERROR_SIZE])
+int tls_credentials_new_server(struct tls_credentials **ret, const char *cert_file,
+			       const char *key_file, char error[TLS_ERROR_SIZE],
+			       char warning[TLS_ERROR_SIZE])
 {
-	struct tls_file f;
-	gnutls_datum_t pem;
-	size_t expected;
-	int rv = tls_file_read(&f, ca_file, error);
+	struct tls_file cert, key;
+	int rv = tls_file_read(&cert, cert_file, error);
 
+	warning[0] = '\0';
 	if (rv)
 		return rv;
-	pem = (gnutls_datum_t){(unsigned char *)f.data, (unsigned)f.bytes};
-	expected = count_certificates(&f);
-	rv = expected ? gnutls_certificate_set_x509_trust_mem(c->gnutls, &pem, GNUTLS_X509_FMT_PEM)
-		      : 0;
-	tls_file_done(&f);
-	if (expected == 0) {
+	rv = tls_file_read(&key, key_file, error);
+	if (rv == 0) {
+		rv = new_server(ret, &cert, cert_file, &key, key_file, error, warning);
+		tls_file_done(&key);
+	}
+	tls_file_done(&cert);
+	return rv;
+}
+
+int tls_credentials_new_server_pem(struct tls_credentials **ret, const char *cert_pem,
+				   const char *key_pem, char error[TLS_ERROR_SIZE],
+				   char warning[TLS_ERROR_SIZE])
+{
+	struct tls_file cert, key;
+	int rv = text_open(&cert, cert_pem, "cert_pem", error);
+
+	warning[0] = '\0';
+	if (rv == 0)
+		rv = text_open(&key, key_pem, "key_pem", error);
+	if (rv == 0)
+		rv = new_server(ret, &cert, "cert_pem", &key, "key_pem", error, warning);
+	return rv;
+}
+
+static int load_roots(struct tls_credentials *c, const struct tls_file *f, const char *name,
+		      char error[TLS_ERROR_SIZE])
+{
+	gnutls_datum_t pem = {(unsigned char *)f->data, (unsigned)f->bytes};
+	int rv;
+
+	if (count_certificates(f) == 0) {
 		tls_say(error,
 			"%s holds no certificate: a PEM file is wanted, with the server's "
 			"certificate "
 			"or the one of its authority",
-			ca_file);
+			name);
 		return RSTUN_E_CERT_INVALID;
 	}
+	rv = gnutls_certificate_set_x509_trust_mem(c->gnutls, &pem, GNUTLS_X509_FMT_PEM);
 	if (rv <= 0) {
-		tls_say(error, "no certificate in %s can be read (%s)", ca_file,
+		tls_say(error, "no certificate in %s can be read (%s)", name,
 			rv < 0 ? gnutls_strerror(rv) : "damaged");
 		return RSTUN_E_CERT_INVALID;
 	}
-	c->roots_file = strdup(ca_file);
+	c->roots_file = strdup(name);
 	if (!c->roots_file) {
 		tls_say(error, "out of memory");
 		return RSTUN_E_NOMEM;
@@ -359,8 +401,9 @@ static int load_roots(struct tls_credentials *c, const char *ca_file, char error
 	return 0;
 }
 
-int tls_credentials_new_client(struct tls_credentials **ret, const char *ca_file,
-			       char error[TLS_ERROR_SIZE])
+/* With NULL the system's. */
+static int new_client(struct tls_credentials **ret, const struct tls_file *roots, const char *name,
+		      char error[TLS_ERROR_SIZE])
 {
 	struct tls_credentials *c = tls_credentials_alloc();
 	int rv = 0;
@@ -370,8 +413,8 @@ int tls_credentials_new_client(struct tls_credentials **ret, const char *ca_file
 		return RSTUN_E_NOMEM;
 	}
 	c->has_roots = true;
-	if (ca_file) {
-		rv = load_roots(c, ca_file, error);
+	if (roots) {
+		rv = load_roots(c, roots, name, error);
 	} else if (gnutls_certificate_set_x509_system_trust(c->gnutls) <= 0) {
 		tls_say(error,
 			"this system has no trusted certificates: install ca-certificates, or name "
@@ -384,6 +427,34 @@ int tls_credentials_new_client(struct tls_credentials **ret, const char *ca_file
 	}
 	*ret = c;
 	return 0;
+}
+
+int tls_credentials_new_client(struct tls_credentials **ret, const char *ca_file,
+			       char error[TLS_ERROR_SIZE])
+{
+	struct tls_file f;
+	int rv;
+
+	if (!ca_file)
+		return new_client(ret, NULL, NULL, error);
+	rv = tls_file_read(&f, ca_file, error);
+	if (rv)
+		return rv;
+	rv = new_client(ret, &f, ca_file, error);
+	tls_file_done(&f);
+	return rv;
+}
+
+int tls_credentials_new_client_pem(struct tls_credentials **ret, const char *ca_pem,
+				   char error[TLS_ERROR_SIZE])
+{
+	struct tls_file f;
+	int rv;
+
+	if (!ca_pem)
+		return new_client(ret, NULL, NULL, error);
+	rv = text_open(&f, ca_pem, "cert_pem", error);
+	return rv ? rv : new_client(ret, &f, "cert_pem", error);
 }
 
 int tls_credentials_new_unverified(struct tls_credentials **ret)

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -164,21 +165,6 @@ static int make(struct pair *p, char error[TLS_ERROR_SIZE])
 	return RSTUN_E_FAILED;
 }
 
-static int write_all(int fd, const unsigned char *data, size_t bytes)
-{
-	while (bytes > 0) {
-		ssize_t n = write(fd, data, bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		data += n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
 /* The whole file or none of it: temporary file, fsync, rename, fsync of the directory. */
 static int store(int directory_fd, const char *directory, const char *name,
 		 const gnutls_datum_t *pem, char error[TLS_ERROR_SIZE])
@@ -193,7 +179,7 @@ static int store(int directory_fd, const char *directory, const char *name,
 	if (fd < 0) {
 		err = errno;
 	} else {
-		if (write_all(fd, pem->data, pem->size) < 0 || fsync(fd) < 0)
+		if (file_write_all(fd, pem->data, pem->size) < 0 || fsync(fd) < 0)
 			err = errno;
 		if (close(fd) < 0 && !err)
 			err = errno;

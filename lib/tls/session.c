@@ -142,11 +142,11 @@ const char *tls_session_cipher_name(const struct tls_session *s)
 	}
 }
 
-bool tls_session_peer_pin(const struct tls_session *s, uint8_t ret[TLS_PIN_BYTES])
+bool tls_session_peer_pin(const struct tls_session *s, uint8_t ret[PIN_BYTES])
 {
 	if (!s->verify || !s->verify->has_peer_pin)
 		return false;
-	memcpy(ret, s->verify->peer_pin, TLS_PIN_BYTES);
+	memcpy(ret, s->verify->peer_pin, PIN_BYTES);
 	return true;
 }
 

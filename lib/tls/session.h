@@ -30,7 +30,7 @@ struct tls_session_config {
 	const struct address
 		*verify_ip; /* client: the address when the server was given as one, else NULL */
 	const char *sni;    /* client: the name sent; NULL = verify_name; never an IP literal */
-	const uint8_t *pin; /* client: TLS_PIN_BYTES that the server's SPKI must have, or NULL */
+	const uint8_t *pin; /* client: PIN_BYTES that the server's SPKI must have, or NULL */
 };
 
 int tls_session_new_client(struct tls_session **ret, const struct tls_session_config *config);
@@ -45,7 +45,7 @@ struct gnutls_session_int *tls_session_gnutls(const struct tls_session *s);
 enum tls_verify tls_session_verified(const struct tls_session *s);
 const char *tls_session_cipher_name(const struct tls_session *s); /* "chacha20-poly1305", ... */
 /* SPKI pin of the peer's certificate; false when there is none (yet). */
-bool tls_session_peer_pin(const struct tls_session *s, uint8_t ret[TLS_PIN_BYTES]);
+bool tls_session_peer_pin(const struct tls_session *s, uint8_t ret[PIN_BYTES]);
 
 /* Why verification failed, as a sentence with what to do; "" when it did not. Names the
  * certificate's names when another one was expected, the dates when expired, both pins when a pin

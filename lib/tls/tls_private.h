@@ -16,7 +16,7 @@ struct tls_credentials {
 	gnutls_certificate_credentials_t gnutls;
 	bool has_roots;		    /* client: chain and name are verified */
 	char *roots_file;	    /* client: where the roots came from, NULL = the system's */
-	uint8_t pin[TLS_PIN_BYTES]; /* server */
+	uint8_t pin[PIN_BYTES]; /* server */
 };
 
 /* Made by tls_global_init, then read-only. NULL before it. */
@@ -53,4 +53,4 @@ int tls_key_read(gnutls_x509_privkey_t *ret, const char *path, unsigned *ret_mod
 		 char error[TLS_ERROR_SIZE]);
 
 /* SHA-256 of the SubjectPublicKeyInfo; false when the key is of a kind that cannot be encoded. */
-bool tls_certificate_pin(gnutls_x509_crt_t certificate, uint8_t ret[TLS_PIN_BYTES]);
+bool tls_certificate_pin(gnutls_x509_crt_t certificate, uint8_t ret[PIN_BYTES]);

@@ -169,7 +169,7 @@ static void explain(struct verify *v, gnutls_x509_crt_t crt, unsigned status)
 
 static int check_pin(struct verify *v)
 {
-	char expected[TLS_PIN_TEXT_SIZE], got[TLS_PIN_TEXT_SIZE];
+	char expected[PIN_TEXT_SIZE], got[PIN_TEXT_SIZE];
 
 	if (!v->has_peer_pin) {
 		fail(v,
@@ -177,13 +177,13 @@ static int check_pin(struct verify *v)
 		     v->words->who);
 		return -1;
 	}
-	if (digest_equal(v->pin, v->peer_pin, TLS_PIN_BYTES))
+	if (digest_equal(v->pin, v->peer_pin, PIN_BYTES))
 		return 0;
 	fail(v,
 	     "%s's key has the pin %s, not the expected %s: if its key was changed on purpose, "
 	     "give the "
 	     "new pin; else somebody is in between",
-	     v->words->who, tls_pin_format(got, v->peer_pin), tls_pin_format(expected, v->pin));
+	     v->words->who, pin_format(got, v->peer_pin), pin_format(expected, v->pin));
 	return -1;
 }
 

@@ -24,10 +24,10 @@ struct verify {
 	char name[ADDRESS_NAME_MAX + 1];     /* "" = verify the address */
 	struct address ip;		     /* len 0 = none */
 	bool wants_pin;
-	uint8_t pin[TLS_PIN_BYTES];
+	uint8_t pin[PIN_BYTES];
 
 	bool has_peer_pin;
-	uint8_t peer_pin[TLS_PIN_BYTES];
+	uint8_t peer_pin[PIN_BYTES];
 	enum tls_verify verified;
 	char *failure; /* owned; NULL when there is none */
 };

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void client_emit(const struct client *c, const struct tunnel_event *event)
 {
@@ -223,6 +224,38 @@ void client_attempted(struct client *c, struct client_mapping *m, int error,
 	client_gate_changed(c, client_gate_result(&c->gate, m, error), retry_after_ms);
 }
 
+void client_leave(struct client *c, struct client_mapping *m)
+{
+	uint64_t turn_ns = m->timer.deadline_ns;
+	struct client_mapping *next, *other = NULL;
+
+	client_end_attempt(c, m);
+	m->gated = false;
+	if (!client_gate_leave(&c->gate, m))
+		return;
+	if (turn_ns == CLOCK_NEVER) /* it was trying */
+		turn_ns = loop_now(c->env->loop);
+	TAILQ_FOREACH(next, &c->mappings, link)
+	{
+		if (next == m || next->stopped || next->conn != NULL)
+			continue;
+		other = next;
+		if (next->gated && !next->fail_vague)
+			break;
+	}
+	if (other != NULL) {
+		/* At the turn of the one that left: the server sees no more attempts. */
+		client_gate_pass(&c->gate, other);
+		if (other->connect == NULL && other->dial.lookup == NULL)
+			loop_timer_arm(&other->timer,
+				       clock_min(other->timer.deadline_ns, turn_ns));
+		return;
+	}
+	loop_timer_cancel(&c->pilot_timer);
+	if (client_gate_forget(&c->gate) && c->params.on_auth != NULL)
+		c->params.on_auth(c->params.user, false, 0);
+}
+
 void client_hold(struct client *c, bool held)
 {
 	enum client_gate_change change = client_gate_hold(&c->gate, held);
@@ -269,10 +302,12 @@ static void client_on_drain_task(void *user)
 	}
 }
 
-void client_mapping_gone(struct client *c)
+void client_mapping_gone(struct client_mapping *m)
 {
-	if (c->draining)
-		loop_task_schedule(c->env->loop, &c->drain_task);
+	if (m->client->draining)
+		loop_task_schedule(m->client->env->loop, &m->client->drain_task);
+	if (m->removal.asked)
+		loop_task_schedule(m->client->env->loop, &m->removal.task);
 }
 
 static void client_on_drain_deadline(void *user)
@@ -303,7 +338,7 @@ void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(voi
 
 void client_counters(struct client *c, struct tunnel_counters *ret)
 {
-	struct tunnel_counters sum = {0};
+	struct tunnel_counters sum = c->removed;
 	struct client_mapping *m;
 
 	TAILQ_FOREACH(m, &c->mappings, link)
@@ -314,27 +349,6 @@ void client_counters(struct client *c, struct tunnel_counters *ret)
 		counters_add(&sum, &one);
 	}
 	*ret = sum;
-}
-
-void client_report(struct client *c)
-{
-	struct client_mapping *m;
-
-	TAILQ_FOREACH(m, &c->mappings, link)
-	{
-		struct tunnel_event event = {
-			.type = TUNNEL_EVENT_STAT,
-			.id = m->id,
-			.mode = m->mapping.mode,
-			.proto = m->mapping.proto,
-			.mapping = &m->mapping,
-			.peer = m->peer.len != 0 ? &m->peer : NULL,
-			.text = "",
-		};
-
-		client_mapping_counters(m, &event.stat);
-		client_emit(c, &event);
-	}
 }
 
 /* ---- beginning and end ---- */
@@ -435,8 +449,18 @@ int client_new(struct client **ret, const struct client_params *params, char *er
 int client_add_mapping(struct client *c, uint64_t id, const struct mapping *mapping, int fd)
 {
 	struct client_mapping *m;
-	int err = client_mapping_new(&m, c, id, mapping, fd);
+	int err = 0;
 
+	if (c->draining)
+		err = RSTUN_E_SHUTTING_DOWN;
+	else if (client_find(c, id) != NULL)
+		err = RSTUN_E_ALREADY_EXISTS;
+	if (err != 0) {
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	err = client_mapping_new(&m, c, id, mapping, fd);
 	if (err != 0)
 		return err;
 	TAILQ_INSERT_TAIL(&c->mappings, m, link);
@@ -454,6 +478,7 @@ void client_free(struct client *c)
 	loop_timer_cancel(&c->hop_timer);
 	loop_timer_cancel(&c->drain_timer);
 	loop_task_cancel(c->env->loop, &c->drain_task);
+	client_probe_cancel_all(c);
 	TAILQ_FOREACH(m, &c->mappings, link)
 	client_mapping_shut(m);
 	/* Connections tell their users that they are gone; so mappings go after the endpoint. */

@@ -9,10 +9,11 @@
 #pragma once
 
 #include "base/mapping.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/env.h"
 
 struct client;
+struct flow_info; /* flows.h */
 struct tls_credentials;
 
 struct client_params {
@@ -31,8 +32,27 @@ int client_new(struct client **ret, const struct client_params *params, char *er
 	       size_t error_size);
 
 /* `fd` is the bound listener of an OUT mapping (tcp_listener_bind or udp_bind), taken over, on
- * failure too; -1 for IN. `id` is unique in the client. */
+ * failure too; -1 for IN. `id` is unique in the client and not 0. RSTUN_E_SHUTTING_DOWN while it
+ * drains, RSTUN_E_ALREADY_EXISTS, RSTUN_E_NOMEM. */
 int client_add_mapping(struct client *c, uint64_t id, const struct mapping *mapping, int fd);
+
+/* Takes a mapping away, for good. Its listener is closed when this returns, so the port is free;
+ * what waits for the tunnel is reset, UDP flows end. TCP flows may go on until deadline_ns; with a
+ * deadline that is not later than loop_now they end now. Then the connection is closed with code 1,
+ * the state becomes STOPPED, what was counted goes over to the client's totals, and on_removed (may
+ * be NULL) is called: once, as the last thing, from the loop, never from inside this call. `final`
+ * is borrowed for it. A second call while flows go on may bring a nearer deadline, and its
+ * on_removed is the one that is called. client_free calls nobody. RSTUN_E_NOT_FOUND. */
+int client_remove_mapping(struct client *c, uint64_t id, uint64_t deadline_ns,
+			  void (*on_removed)(void *user, uint64_t id,
+					     const struct tunnel_counters *final),
+			  void *user);
+
+/* Closes the mapping's connection, which resets its flows, and connects anew at once, whatever it
+ * waited for; back-off begins at its first step. An OUT listener stays open. Not a failure: the
+ * state goes to CONNECTING. RSTUN_E_NOT_FOUND; RSTUN_E_SHUTTING_DOWN while it is being removed or
+ * the client drains. */
+int client_restart_mapping(struct client *c, uint64_t id);
 
 /* Other mappings of this client (on any thread) hold their attempts back while held. */
 void client_hold(struct client *c, bool held);
@@ -42,7 +62,18 @@ void client_hold(struct client *c, bool held);
 void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(void *user),
 		  void *user);
 
+/* Of all its mappings, those that were removed included: no counter ever goes back. */
 void client_counters(struct client *c, struct tunnel_counters *ret);
-/* Calls on_event with a STAT event per mapping. */
-void client_report(struct client *c);
+/* Shows each mapping's counters, borrowed for the visit; no visit may change the client. */
+void client_visit_counters(struct client *c,
+			   void (*visit)(void *user, uint64_t id,
+					 const struct tunnel_counters *counters),
+			   void *user);
+
+/* Shows each flow of the mapping, or of all for 0; as above. */
+void client_visit_flows(struct client *c, uint64_t mapping_id,
+			void (*visit)(void *user, const struct flow_info *flow), void *user);
+/* Ends one flow of a mapping, or all of it for flow_id 0, now: TCP with a reset on both sides; the
+ * source of a UDP flow gets a new one with its next datagram. Returns how many there were. */
+size_t client_kill_flows(struct client *c, uint64_t mapping_id, uint64_t flow_id);
 void client_free(struct client *c);

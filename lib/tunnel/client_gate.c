@@ -43,10 +43,12 @@ enum client_gate_change client_gate_result(struct client_gate *g, const void *wh
 		g->holder = who;
 		return CLIENT_GATE_CLOSED;
 	}
-	if (g->state == CLIENT_GATE_OPEN)
+	if (g->state == CLIENT_GATE_OPEN && !(error == 0 && g->held))
 		return CLIENT_GATE_SAME;
-	if (error == 0)
+	if (error == 0) {
+		g->held = false; /* who got in need not wait for what others find out */
 		return client_gate_open(g);
+	}
 	/* Something else went wrong. At first that says nothing against the others; when the
 	 * password was wrong before, it still is. */
 	if (g->state == CLIENT_GATE_UNKNOWN && g->holder == who)
@@ -58,6 +60,28 @@ void client_gate_pass(struct client_gate *g, const void *who)
 {
 	if (g->state == CLIENT_GATE_SHUT)
 		g->holder = who;
+}
+
+void client_gate_force(struct client_gate *g, const void *who)
+{
+	if (g->state != CLIENT_GATE_OPEN || g->held)
+		g->holder = who;
+}
+
+bool client_gate_leave(struct client_gate *g, const void *who)
+{
+	if (g->holder != who)
+		return false;
+	g->holder = NULL;
+	return g->state != CLIENT_GATE_OPEN;
+}
+
+bool client_gate_forget(struct client_gate *g)
+{
+	bool was_shut = g->state == CLIENT_GATE_SHUT;
+
+	g->state = CLIENT_GATE_UNKNOWN;
+	return was_shut;
 }
 
 enum client_gate_change client_gate_presume(struct client_gate *g)

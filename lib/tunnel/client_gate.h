@@ -37,6 +37,17 @@ enum client_gate_change client_gate_result(struct client_gate *g, const void *wh
 /* Shut: `who` tries next instead of the holder. */
 void client_gate_pass(struct client_gate *g, const void *who);
 
+/* Its owner says so: `who` tries next, whatever the others found out. */
+void client_gate_force(struct client_gate *g, const void *who);
+
+/* `who` is gone for good. True when the others waited for it: one of them is to go on in its place,
+ * or, when there is none, client_gate_forget. */
+bool client_gate_leave(struct client_gate *g, const void *who);
+
+/* Nobody is left here who could find out more: true when other threads wait for us, and must be
+ * told that they may try. */
+bool client_gate_forget(struct client_gate *g);
+
 /* The first one takes too long: the others need not wait for it. */
 enum client_gate_change client_gate_presume(struct client_gate *g);
 

@@ -40,7 +40,7 @@ void client_mapping_set_state(struct client_mapping *m, enum tunnel_state now, i
 		.state = {
 			.prev = m->state,
 			.now = now,
-			.attempt = m->attempt,
+			.attempt = now == TUNNEL_TUNNELING ? 0 : m->attempt, /* since it was up */
 			.next_retry_ms = next_retry_ms,
 			.bound = m->bound.len != 0 ? &m->bound : NULL,
 			.unverified = m->unverified,
@@ -70,7 +70,7 @@ void client_mapping_ended(struct client_mapping *m, int error, const char *text,
 		return;
 	if (m->stopped) {
 		client_mapping_set_state(m, TUNNEL_STOPPED, 0, text, 0);
-		client_mapping_gone(m->client);
+		client_mapping_gone(m);
 		return;
 	}
 	if (m->again) {
@@ -181,6 +181,12 @@ static void client_mapping_on_timer(void *user)
 
 /* ---- flows ---- */
 
+static void client_mapping_close(struct client_mapping *m)
+{
+	quic_conn_close(m->conn, 1,
+			m->removal.asked ? "the mapping was removed" : "shutting down");
+}
+
 static void client_mapping_on_flow(void *user, const struct flow_end *end)
 {
 	struct client_mapping *m = user;
@@ -210,7 +216,7 @@ static void client_mapping_on_idle(void *user)
 	struct client_mapping *m = user;
 
 	if (m->stopped && m->conn != NULL)
-		quic_conn_close(m->conn, 1, "shutting down");
+		client_mapping_close(m);
 }
 
 /* ---- beginning and end ---- */
@@ -257,6 +263,7 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 	flows_init(&m->flows, &flows);
 	backoff_init(&m->backoff, c->config->wait_before_retry_ms);
 	loop_timer_init(&m->timer, c->env->loop, client_mapping_on_timer, m);
+	client_change_init(m);
 	err = client_mapping_listen(m, fd);
 	if (err != 0) {
 		free(m);
@@ -267,20 +274,39 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 	return 0;
 }
 
-void client_mapping_stop(struct client_mapping *m, bool now)
+/* The attempt that it makes or waits for; a connection that is there is another matter. */
+static void client_mapping_cancel(struct client_mapping *m)
 {
-	bool first = !m->stopped;
-
-	m->stopped = true;
 	client_end_attempt(m->client, m);
 	loop_timer_cancel(&m->timer);
 	dial_cancel(&m->dial);
 	connect_cancel(m->connect);
 	m->connect = NULL;
+}
+
+void client_mapping_restart(struct client_mapping *m)
+{
+	client_mapping_cancel(m);
+	backoff_init(&m->backoff, m->client->config->wait_before_retry_ms);
+	client_gate_force(&m->client->gate, m);
+	if (m->conn != NULL) {
+		m->again = true;
+		quic_conn_close(m->conn, 1, "the mapping was restarted");
+	} else {
+		loop_timer_arm(&m->timer, loop_now(client_mapping_loop(m)));
+	}
+}
+
+void client_mapping_stop(struct client_mapping *m, bool now)
+{
+	bool first = !m->stopped;
+
+	m->stopped = true;
+	client_mapping_cancel(m);
 	flows_drain(&m->flows);
 	if (m->conn != NULL) {
 		if (now || !m->logged_in || flows_tcp_count(&m->flows) == 0)
-			quic_conn_close(m->conn, 1, "shutting down");
+			client_mapping_close(m);
 	} else if (first) {
 		client_mapping_set_state(m, TUNNEL_STOPPED, 0, "", 0);
 	}
@@ -299,6 +325,7 @@ void client_mapping_counters(struct client_mapping *m, struct tunnel_counters *r
 void client_mapping_shut(struct client_mapping *m)
 {
 	m->stopped = true;
+	client_change_done(m);
 	loop_timer_cancel(&m->timer);
 	dial_cancel(&m->dial);
 	connect_cancel(m->connect);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What client.c (the role: endpoint, resolvers, credentials, gate, hop, drain), client_mapping.c
- * (the life of one mapping) and client_session.c (one of its sessions) know of each other. Nobody
- * else includes it.
+ * What client.c (the role: endpoint, resolvers, credentials, gate, hop, drain), client_change.c
+ * (what is done to its mappings while it runs), client_mapping.c (the life of one mapping) and
+ * client_session.c (one of its sessions) know of each other. Nobody else includes it.
  */
 #pragma once
 
@@ -18,11 +18,21 @@
 
 #include <sys/queue.h>
 
+struct client_probe;
 struct connect;
 struct quic_endpoint;
 struct tls_session;
 
 #define CLIENT_TEXT_SIZE 640
+
+/* A mapping on its way out (client_change.c). */
+struct client_removal {
+	bool asked;
+	struct loop_timer timer; /* its flows have had their time */
+	struct loop_task task;   /* frees the mapping */
+	void (*on_removed)(void *user, uint64_t id, const struct tunnel_counters *final);
+	void *user;
+};
 
 struct client_mapping {
 	TAILQ_ENTRY(client_mapping) link;
@@ -43,6 +53,7 @@ struct client_mapping {
 	bool queued;             /* waits until fewer do */
 	TAILQ_ENTRY(client_mapping) queue_link;
 	bool stopped;            /* no attempt any more */
+	struct client_removal removal;
 
 	/* one attempt */
 	struct connect *connect;
@@ -63,7 +74,8 @@ struct client_mapping {
 
 	/* An upstream given by name, toward the original, which knows addresses only. */
 	bool resolve_here;
-	bool again;              /* this end is not a failure: log in anew, with the address */
+	/* This end is not a failure: log in anew, with the address, or because of a restart. */
+	bool again;
 	struct dial dial;
 	struct address upstream;
 
@@ -71,6 +83,7 @@ struct client_mapping {
 };
 
 TAILQ_HEAD(client_mapping_list, client_mapping);
+LIST_HEAD(client_probe_list, client_probe);
 
 struct client {
 	struct client_params params;
@@ -87,8 +100,10 @@ struct client {
 	struct loop_timer hop_timer;
 	struct client_mapping_list queue; /* those that wait their turn to connect */
 	size_t attempts;                  /* mappings that connect now */
+	struct client_probe_list probes;  /* running (client_probe.h) */
 	size_t sni_turn;
 	size_t vague_refusals;  /* in a row, while the password is not known to be right */
+	struct tunnel_counters removed; /* of mappings that are gone */
 	bool vague_open; /* refused without a reason, and nobody was left to try: who comes may */
 	bool freeing;
 
@@ -108,6 +123,8 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 void client_mapping_go(struct client_mapping *m);
 /* No attempt any more, no new flows; its connection is closed when its flows have ended, or now. */
 void client_mapping_stop(struct client_mapping *m, bool now);
+/* Gives up what it does or waits for and tries again from the loop. Not one that was stopped. */
+void client_mapping_restart(struct client_mapping *m);
 /* The only way to change its state; emits the event. */
 void client_mapping_set_state(struct client_mapping *m, enum tunnel_state now, int error,
 			      const char *text, uint64_t next_retry_ms);
@@ -124,6 +141,17 @@ void client_mapping_free(struct client_mapping *m);
 /* The handshake is done: logs in. client_mapping_ended follows when it is over. */
 void client_session_start(struct client_mapping *m, struct quic_conn *conn);
 
+/* ---- client_change.c ---- */
+
+struct client_mapping *client_find(struct client *c, uint64_t id); /* NULL: none */
+void client_change_init(struct client_mapping *m);
+void client_change_done(struct client_mapping *m); /* nothing of a removal follows */
+
+/* ---- client_probe.c ---- */
+
+/* All that run, without a word to their owners. */
+void client_probe_cancel_all(struct client *c);
+
 /* ---- client.c ---- */
 
 /* A TLS session toward one address of one server, with the credentials that fit. */
@@ -136,6 +164,8 @@ void client_attempted(struct client *c, struct client_mapping *m, int error,
 bool client_begin_attempt(struct client *c, struct client_mapping *m);
 /* It does not try any more, or does not want to; no-op when it did not. */
 void client_end_attempt(struct client *c, struct client_mapping *m);
-/* A mapping has no connection any more (drain). */
-void client_mapping_gone(struct client *c);
+/* It is about to be stopped for good: whoever waited for it goes on. */
+void client_leave(struct client *c, struct client_mapping *m);
+/* A stopped mapping has no connection any more (drain, removal). */
+void client_mapping_gone(struct client_mapping *m);
 void client_emit(const struct client *c, const struct tunnel_event *event);

@@ -96,6 +96,9 @@ static void client_session_on_success(void *user, const struct session_success *
 		.udp_idle_ms = config->udp_timeout_ms,
 	};
 
+	/* It came while the connection is being closed, for a removal or a restart. */
+	if (m->stopped || m->again)
+		return;
 	if (success->target_ignored && !m->resolve_here) {
 		m->resolve_here = true;
 		m->again = true;

@@ -131,6 +131,8 @@ static void connect_on_close(struct quic_conn *conn, void *user, const struct qu
 
 	if (c != NULL) {
 		TAILQ_REMOVE(&c->tries, try, link);
+		if (c->params.failed != NULL)
+			c->params.failed(c->params.user, &try->address, conn, why);
 		address_format(where, sizeof(where), &try->address);
 		if (text[0] != '\0')
 			error = RSTUN_E_TLS_VERIFY_FAILED;
@@ -173,6 +175,21 @@ static int connect_try_start(struct connect *c, const struct target *server,
 	}
 	TAILQ_INSERT_TAIL(&c->tries, try, link);
 	return 0;
+}
+
+const struct address *connect_heard(const struct connect *c)
+{
+	struct connect_try *try;
+
+	TAILQ_FOREACH(try, &c->tries, link)
+	{
+		struct quic_stats stats;
+
+		quic_conn_stats(try->conn, &stats);
+		if (stats.rx_datagrams != 0)
+			return &try->address;
+	}
+	return NULL;
 }
 
 /* ---- the race ---- */

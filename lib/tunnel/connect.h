@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 struct connect;
+struct quic_close;
 struct quic_conn;
 struct quic_endpoint;
 struct resolver;
@@ -35,6 +36,10 @@ struct connect_params {
 	/* Makes the TLS session for one address of one server. */
 	int (*session)(void *user, const struct target *server, const struct address *address,
 		       struct tls_session **ret);
+	/* One address failed; may be NULL. `conn` and `why` are borrowed for the call, from the
+	 * dispatch of the connection: only note what happened. */
+	void (*failed)(void *user, const struct address *address, struct quic_conn *conn,
+		       const struct quic_close *why);
 	/* The last call, from the loop, not from inside connect_start; the connect is gone then. */
 	void (*done)(void *user, const struct connect_result *result);
 	void *user;
@@ -43,3 +48,5 @@ struct connect_params {
 int connect_start(struct connect **ret, const struct connect_params *params); /* RSTUN_E_NOMEM */
 /* No call of done after this. Accepts NULL. */
 void connect_cancel(struct connect *c);
+/* An address whose handshake is under way and that has sent anything at all; NULL = none. */
+const struct address *connect_heard(const struct connect *c);

@@ -41,7 +41,7 @@ struct tunnel_counters {
 
 enum tunnel_event_type {
 	TUNNEL_EVENT_STATE,   /* client role: a mapping changed its state */
-	TUNNEL_EVENT_STAT,    /* counters of a mapping, session or role */
+	TUNNEL_EVENT_STAT,    /* counters; the owner makes it from what it asks for */
 	TUNNEL_EVENT_SESSION, /* server role: a session logged in, was refused or ended */
 	TUNNEL_EVENT_FLOW,    /* a flow ended (for the flow log) */
 	TUNNEL_EVENT_ROLE,    /* a server is listening, draining, stopped */

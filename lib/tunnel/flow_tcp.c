@@ -15,7 +15,7 @@
 #include "relay/quic_end.h"
 #include "relay/relay.h"
 #include "relay/tcp_end.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/dial.h"
 #include "tunnel/egress.h"
 #include "tunnel/env.h"
@@ -39,6 +39,7 @@ struct flow_tcp {
 	bool queued; /* its dial waits for a later turn of the loop */
 	struct address source;      /* len 0 = not known */
 	char *target;               /* text; NULL = none, or no memory for it */
+	uint64_t id;
 	uint64_t started_ns;
 };
 
@@ -55,7 +56,7 @@ static struct flow_tcp *flow_tcp_new(struct flows *f)
 	loop_timer_init(&t->header_timer, f->config.env->loop, flow_tcp_on_header_timer, t);
 	LIST_INSERT_HEAD(&f->tcp, t, link);
 	f->tcp_count++;
-	f->total++;
+	t->id = ++f->total;
 	return t;
 }
 
@@ -357,6 +358,27 @@ void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_
 		relay_get_counters(t->relay, &counters);
 	*ret_in_bytes = counters.a_to_b_bytes;
 	*ret_out_bytes = counters.b_to_a_bytes;
+}
+
+void flow_tcp_info(const struct flow_tcp *t, struct flow_info *ret)
+{
+	uint64_t now_ns = loop_now(t->set->config.env->loop), active_ns = t->started_ns;
+	struct relay_counters counters = {0}; /* bytes move in a relay only */
+
+	if (t->relay != NULL) {
+		relay_get_counters(t->relay, &counters);
+		active_ns = counters.last_active_ns;
+	}
+	*ret = (struct flow_info){
+		.flow_id = t->id,
+		.proto = MAPPING_TCP,
+		.source = t->source.len != 0 ? &t->source : NULL,
+		.target = t->target != NULL ? t->target : "",
+		.in_bytes = counters.a_to_b_bytes,
+		.out_bytes = counters.b_to_a_bytes,
+		.age_ms = (now_ns - t->started_ns) / CLOCK_NS_PER_MS,
+		.idle_ms = (now_ns - active_ns) / CLOCK_NS_PER_MS,
+	};
 }
 
 struct flow_tcp *flow_tcp_next(const struct flow_tcp *t)

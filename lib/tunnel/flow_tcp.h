@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct flow_info;
 struct flow_tcp;
 struct flows;
 struct quic_stream;
@@ -29,6 +30,8 @@ void flow_tcp_dial_some(struct flows *f);
 /* Ends and frees it now. */
 void flow_tcp_end(struct flow_tcp *t, enum flow_error error);
 
+/* What is known of it, without its owner's id. */
+void flow_tcp_info(const struct flow_tcp *t, struct flow_info *ret);
 /* Bytes so far. */
 void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_t *ret_out_bytes);
 struct flow_tcp *flow_tcp_next(const struct flow_tcp *t);

@@ -29,6 +29,7 @@ struct flow_udp {
 	const struct target *fixed, *fallback; /* borrowed from the owner of the flows */
 	char *target;      /* text; NULL = not known yet, or no memory for it */
 	enum flow_error error;
+	uint64_t id;
 	uint64_t started_ns;
 	struct udp_counters counters;
 };
@@ -143,7 +144,7 @@ void flow_udp_dial(struct flows *f, struct quic_stream *stream, const struct tar
 	config.user = u;
 	LIST_INSERT_HEAD(&f->udp, u, link);
 	f->udp_count++;
-	f->total++;
+	u->id = ++f->total;
 	if (udp_acceptor_new(&u->acceptor, &config, end) != 0) {
 		u->error = FLOW_LIMIT;
 		flow_udp_finish(u);
@@ -170,6 +171,21 @@ void flow_udp_counters(const struct flow_udp *u, struct udp_counters *sum)
 	sum->dropped_no_tunnel += u->counters.dropped_no_tunnel;
 	sum->dropped_socket += u->counters.dropped_socket;
 	sum->dropped_flows += u->counters.dropped_flows;
+}
+
+void flow_udp_info(const struct flow_udp *u, struct flow_info *ret)
+{
+	uint64_t now_ns = loop_now(u->set->config.env->loop);
+
+	*ret = (struct flow_info){
+		.flow_id = u->id,
+		.proto = MAPPING_UDP,
+		.target = u->target != NULL ? u->target : "",
+		.in_bytes = u->counters.in_bytes,
+		.out_bytes = u->counters.out_bytes,
+		.age_ms = (now_ns - u->started_ns) / CLOCK_NS_PER_MS,
+		.idle_ms = (now_ns - udp_acceptor_active_ns(u->acceptor)) / CLOCK_NS_PER_MS,
+	};
 }
 
 struct flow_udp *flow_udp_next(const struct flow_udp *u)

@@ -11,7 +11,7 @@
 #include "quic/conn.h"
 #include "relay/quic_end.h"
 #include "relay/tcp_listener.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/counters.h"
 #include "tunnel/env.h"
 #include "tunnel/flow_tcp.h"
@@ -113,7 +113,7 @@ static void flows_on_accept(void *user, int fd, const struct address *source)
 		flows_wait(f, fd, source);
 }
 
-static struct end *flows_on_udp_open(void *user, const struct address *source)
+static struct end *flows_on_udp_open(void *user, const struct address *source, uint64_t *ret_id)
 {
 	struct flows *f = user;
 	struct quic_stream *stream;
@@ -126,7 +126,7 @@ static struct end *flows_on_udp_open(void *user, const struct address *source)
 		return NULL;
 	if (quic_end_new(&end, stream, f->tunnel.peer_is_original) != 0)
 		return NULL;
-	f->total++;
+	*ret_id = ++f->total;
 	return end;
 }
 
@@ -288,6 +288,84 @@ void flows_counters(const struct flows *f, struct tunnel_counters *sum)
 	if (f->opener != NULL)
 		sum->active_conns += udp_opener_flows(f->opener);
 	sum->total_conns += f->total;
+}
+
+/* ---- looking and ending one ---- */
+
+struct flows_visitor {
+	const struct flows *flows;
+	uint64_t owner_id;
+	void (*visit)(void *user, const struct flow_info *flow);
+	void *user;
+};
+
+static void flows_on_udp_visit(void *user, const struct udp_opener_info *flow)
+{
+	const struct flows_visitor *v = user;
+	uint64_t now_ns = loop_now(v->flows->config.env->loop);
+	struct flow_info info = {
+		.flow_id = flow->id,
+		.owner_id = v->owner_id,
+		.proto = MAPPING_UDP,
+		.source = flow->source,
+		.target = "",
+		.in_bytes = flow->in_bytes,
+		.out_bytes = flow->out_bytes,
+		.age_ms = (now_ns - flow->started_ns) / CLOCK_NS_PER_MS,
+		.idle_ms = (now_ns - flow->active_ns) / CLOCK_NS_PER_MS,
+	};
+
+	v->visit(v->user, &info);
+}
+
+void flows_visit(const struct flows *f, uint64_t owner_id,
+		 void (*visit)(void *user, const struct flow_info *flow), void *user)
+{
+	struct flows_visitor visitor = {
+		.flows = f, .owner_id = owner_id, .visit = visit, .user = user};
+	struct flow_info info;
+
+	for (const struct flow_tcp *t = LIST_FIRST(&f->tcp); t != NULL; t = flow_tcp_next(t)) {
+		flow_tcp_info(t, &info);
+		info.owner_id = owner_id;
+		visit(user, &info);
+	}
+	for (const struct flow_udp *u = LIST_FIRST(&f->udp); u != NULL; u = flow_udp_next(u)) {
+		flow_udp_info(u, &info);
+		info.owner_id = owner_id;
+		visit(user, &info);
+	}
+	if (f->opener != NULL)
+		udp_opener_visit(f->opener, flows_on_udp_visit, &visitor);
+}
+
+size_t flows_kill(struct flows *f, uint64_t flow_id)
+{
+	struct flow_tcp *tcp, *next_tcp;
+	struct flow_udp *udp, *next_udp;
+	struct flow_info info;
+	size_t count = 0;
+
+	/* One that begins because another ended is put in front, so it is not met. */
+	for (tcp = LIST_FIRST(&f->tcp); tcp != NULL; tcp = next_tcp) {
+		next_tcp = flow_tcp_next(tcp);
+		flow_tcp_info(tcp, &info);
+		if (flow_id != 0 && info.flow_id != flow_id)
+			continue;
+		flow_tcp_end(tcp, FLOW_RESET);
+		count++;
+	}
+	for (udp = LIST_FIRST(&f->udp); udp != NULL; udp = next_udp) {
+		next_udp = flow_udp_next(udp);
+		flow_udp_info(udp, &info);
+		if (flow_id != 0 && info.flow_id != flow_id)
+			continue;
+		flow_udp_end(udp, FLOW_RESET);
+		count++;
+	}
+	if (f->opener != NULL)
+		count += udp_opener_kill(f->opener, flow_id);
+	return count;
 }
 
 void flows_done(struct flows *f, enum flow_error error)

@@ -44,6 +44,19 @@ struct flow_end {
 	enum flow_error error;
 };
 
+/* A flow that is there now, for who asks; borrowed for the call. */
+struct flow_info {
+	uint64_t flow_id;  /* from 1, never used again within the mapping or session */
+	uint64_t owner_id; /* of the mapping (client) or session (server) */
+	enum mapping_proto proto;
+	const struct address *source; /* NULL = not known here (the far side accepted it) */
+	const char *target;           /* "" = not known here (the far side dials), or not yet */
+	/* Payload: from the socket on this side into the tunnel, and out of it. */
+	uint64_t in_bytes, out_bytes;
+	uint64_t age_ms;
+	uint64_t idle_ms; /* since a byte or datagram last moved, either way */
+};
+
 struct flows_config {
 	const struct tunnel_env *env;
 	struct resolver *resolver;   /* for names that are dialled */
@@ -88,7 +101,7 @@ struct flows {
 	size_t waiting_count;
 	struct loop_timer wait_timer;
 	bool draining, done;
-	uint64_t total;                 /* flows since the start */
+	uint64_t total;                 /* flows since the start: the last one's id */
 	uint64_t ended_in, ended_out;   /* payload of TCP flows that ended */
 	struct udp_counters udp_counters;
 	bool udp_warned;                /* that datagrams are too large for the far side */
@@ -119,6 +132,12 @@ void flows_drain(struct flows *f);
 
 size_t flows_tcp_count(const struct flows *f);
 void flows_counters(const struct flows *f, struct tunnel_counters *sum);
+/* Shows each flow, under its owner's id. A visit must not change any. */
+void flows_visit(const struct flows *f, uint64_t owner_id,
+		 void (*visit)(void *user, const struct flow_info *flow), void *user);
+/* Ends the flow with that id, or all for 0, now: TCP with a reset on both sides; a UDP source gets
+ * a new flow with its next datagram. Returns how many there were. */
+size_t flows_kill(struct flows *f, uint64_t flow_id);
 
 /* Ends everything now; on_flow is still told of each, on_idle is not called. */
 void flows_done(struct flows *f, enum flow_error error);

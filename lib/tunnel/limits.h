@@ -18,6 +18,11 @@
 /* Server: so long may the answer take (a claim of an address); the original gives up after 3 s and
  * every refusal leaves within 2. */
 #define LIMITS_ANSWER_MS 1800
+/* Server: so long may the check of a probe take, names and dial together; the answer must be out
+ * before LIMITS_ANSWER_MS. */
+#define LIMITS_CHECK_MS 1500
+/* Client: a probe in all, when its caller names no time. */
+#define LIMITS_PROBE_MS 15000
 /* Server: from a refusal to the close, when the client does not acknowledge it. */
 #define LIMITS_LINGER_MS 1000
 /* How often a lingering refusal is looked at: acknowledged? */
@@ -60,6 +65,8 @@
 #define LIMITS_SESSIONS 65536
 /* Questions whether one session is alive that wait for the same answer. */
 #define LIMITS_PROBES 16
+/* Checks of probes under way in one server worker. */
+#define LIMITS_CHECKS 8
 /* UDP: most bytes that wait for one flow's stream. */
 #define LIMITS_UDP_QUEUE_BYTES (256 * 1024)
 

@@ -118,6 +118,7 @@ void server_claim_address(struct server *s, struct server_session *ss)
 		.session_id = ss->id,
 		.proto = ss->login.proto,
 		.address = ss->login.listen,
+		.probe = ss->check != NULL,
 	};
 	struct address bound;
 	int fd = -1, err;
@@ -128,6 +129,10 @@ void server_claim_address(struct server *s, struct server_session *ss)
 	}
 	err = claim.proto == MAPPING_TCP ? tcp_listener_bind(&claim.address, &fd, &bound)
 					 : udp_bind(&claim.address, &fd, &bound);
+	if (claim.probe && err == 0) {
+		close(fd);
+		fd = -1;
+	}
 	server_session_claimed(ss, err, fd, &bound);
 }
 
@@ -138,7 +143,7 @@ void server_claimed(struct server *s, uint64_t session_id, int error, int fd,
 
 	if (ss != NULL) {
 		server_session_claimed(ss, error, fd, bound);
-	} else if (error == 0) {
+	} else if (error == 0 && fd >= 0) {
 		close(fd);
 		server_release(s, session_id);
 	}
@@ -307,21 +312,72 @@ void server_counters(struct server *s, struct tunnel_counters *ret)
 	*ret = sum;
 }
 
-static void server_report_one(struct server_session *ss, void *arg)
-{
-	struct tunnel_event event;
+/* ---- looking, and ending some of it ---- */
 
-	(void)arg;
+struct server_visitor {
+	void (*counters)(void *user, uint64_t session_id, const struct tunnel_counters *counters);
+	void (*flow)(void *user, const struct flow_info *flow);
+	void *user;
+};
+
+static void server_show_counters(struct server_session *ss, void *arg)
+{
+	const struct server_visitor *v = arg;
+	struct tunnel_counters counters;
+
 	if (ss->state != SERVER_SESSION_UP)
 		return;
-	server_session_event(ss, &event, TUNNEL_EVENT_STAT);
-	server_session_counters(ss, &event.stat);
-	server_emit(ss->server, &event);
+	server_session_counters(ss, &counters);
+	v->counters(v->user, ss->id, &counters);
 }
 
-void server_report(struct server *s)
+void server_visit_counters(struct server *s,
+			   void (*visit)(void *user, uint64_t session_id,
+					 const struct tunnel_counters *counters),
+			   void *user)
 {
-	server_visit(s, server_report_one, NULL);
+	struct server_visitor visitor = {.counters = visit, .user = user};
+
+	server_visit(s, server_show_counters, &visitor);
+}
+
+static void server_show_flows(struct server_session *ss, void *arg)
+{
+	const struct server_visitor *v = arg;
+
+	flows_visit(&ss->flows, ss->id, v->flow, v->user);
+}
+
+void server_visit_flows(struct server *s, uint64_t session_id,
+			void (*visit)(void *user, const struct flow_info *flow), void *user)
+{
+	struct server_visitor visitor = {.flow = visit, .user = user};
+	struct server_session *ss;
+
+	if (session_id == 0) {
+		server_visit(s, server_show_flows, &visitor);
+		return;
+	}
+	ss = server_find(s, session_id);
+	if (ss != NULL)
+		server_show_flows(ss, &visitor);
+}
+
+size_t server_kill_flows(struct server *s, uint64_t session_id, uint64_t flow_id)
+{
+	struct server_session *ss = server_find(s, session_id);
+
+	return ss == NULL ? 0 : flows_kill(&ss->flows, flow_id);
+}
+
+int server_kick(struct server *s, uint64_t session_id, const char *reason)
+{
+	struct server_session *ss = server_find(s, session_id);
+
+	if (ss == NULL || ss->state != SERVER_SESSION_UP)
+		return RSTUN_E_NOT_FOUND;
+	server_session_kick(ss, reason);
+	return 0;
 }
 
 /* ---- beginning and end ---- */

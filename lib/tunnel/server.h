@@ -9,10 +9,11 @@
 #pragma once
 
 #include "base/address.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/env.h"
 
 struct server;
+struct flow_info; /* flows.h */
 struct tls_credentials;
 
 /* A wish of one session for a listening socket. */
@@ -20,6 +21,8 @@ struct server_claim {
 	uint64_t session_id; /* unique among all workers of the server */
 	enum mapping_proto proto;
 	struct address address; /* port 0 = any */
+	/* Only find out: the answer comes without a descriptor, and nothing is held or evicted. */
+	bool probe;
 };
 
 struct server_params {
@@ -42,8 +45,8 @@ struct server_params {
 
 int server_new(struct server **ret, const struct server_params *params);
 
-/* Answer to a claim: 0 with a bound descriptor (taken over; closed if the session is gone) and its
- * address, or an error (RSTUN_E_REMOTE_ADDRESS_IN_USE, ...). */
+/* Answer to a claim: 0 with a bound descriptor (taken over; closed if the session is gone; -1 for a
+ * claim with `probe`) and its address, or an error (RSTUN_E_REMOTE_ADDRESS_IN_USE, ...). */
 void server_claimed(struct server *s, uint64_t session_id, int error, int fd,
 		    const struct address *bound);
 
@@ -60,5 +63,21 @@ void server_drain(struct server *s, uint64_t deadline_ns, void (*on_drained)(voi
 		  void *user);
 void server_set_credentials(struct server *s, struct tls_credentials *credentials);
 void server_counters(struct server *s, struct tunnel_counters *ret);
-void server_report(struct server *s); /* STAT per session */
+/* Shows the counters of each session that is logged in, borrowed for the visit; no visit may
+ * change the server. */
+void server_visit_counters(struct server *s,
+			   void (*visit)(void *user, uint64_t session_id,
+					 const struct tunnel_counters *counters),
+			   void *user);
+
+/* Shows each flow of the session, or of all for 0; as above. */
+void server_visit_flows(struct server *s, uint64_t session_id,
+			void (*visit)(void *user, const struct flow_info *flow), void *user);
+/* Ends one flow of a session, or all of it for flow_id 0; as client_kill_flows. */
+size_t server_kill_flows(struct server *s, uint64_t session_id, uint64_t flow_id);
+
+/* Closes a session that is logged in; `reason` goes to the peer (NULL: a general one). An address
+ * that it listens on is released at once. It is reported as ended with RSTUN_E_CANCELLED, from the
+ * loop. RSTUN_E_NOT_FOUND. */
+int server_kick(struct server *s, uint64_t session_id, const char *reason);
 void server_free(struct server *s);

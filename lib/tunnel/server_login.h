@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/penalty.h"
 #include "tunnel/wire.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What server.c (the role: endpoint, table of sessions, claims, probes, drain) and server_session.c
- * (the life of one session) know of each other. Nobody else includes it.
+ * What server.c (the role: endpoint, table of sessions, claims, probes, drain), server_session.c
+ * (the life of one session) and server_check.c (logins that only want to know) know of each other.
+ * Nobody else includes it.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <sys/queue.h>
 
 struct quic_endpoint;
+struct server_check;
 struct resolver;
 
 #define SERVER_TABLE_SIZE 1024 /* lists in the table of sessions */
@@ -24,6 +26,7 @@ struct resolver;
 enum server_session_state {
 	SERVER_SESSION_NEW,      /* handshake, then waiting for the login */
 	SERVER_SESSION_CLAIMING, /* password right; the listening address is being asked for */
+	SERVER_SESSION_CHECKING, /* password right; a probe, whose answer is being found out */
 	SERVER_SESSION_UP,
 	SERVER_SESSION_CLOSING,  /* refused, failed or dead */
 };
@@ -59,6 +62,7 @@ struct server_session {
 	struct flows flows;
 	struct server_probe_list probes;
 	size_t probe_count;
+	struct server_check *check; /* its login is a probe; NULL = it is not */
 };
 
 LIST_HEAD(server_session_list, server_session);
@@ -75,6 +79,7 @@ struct server {
 	struct address bound;
 	struct server_session_list sessions[SERVER_TABLE_SIZE]; /* by id */
 	size_t session_count;
+	size_t checks; /* of probes, under way */
 	uint64_t next_id;
 	struct tunnel_counters closed; /* of sessions that are gone */
 	struct server_probe_list dead_probes; /* answered by the task */
@@ -100,9 +105,27 @@ void server_session_probe(struct server_session *ss, uint64_t timeout_ns,
 			  struct server_probe_wait *wait);
 /* No new flows; the connection is closed when its flows have ended, or now. */
 void server_session_drain(struct server_session *ss, bool now);
+/* Closes it for an administrator; `reason` NULL = a general one. Only one that is up. */
+void server_session_kick(struct server_session *ss, const char *reason);
 void server_session_counters(struct server_session *ss, struct tunnel_counters *ret);
 void server_session_event(const struct server_session *ss, struct tunnel_event *ret,
 			  enum tunnel_event_type type);
+
+/* Notes why we are going to close it; the first reason stands. */
+void server_session_note(struct server_session *ss, int error, const char *text);
+
+/* ---- server_check.c ---- */
+
+/* Does this login only ask (and did we offer to answer)? */
+bool server_check_asked(const struct server_session *ss, const struct wire_trailer *trailer);
+/* ss->login may be had: finds out what would become of it, answers, and closes. */
+void server_check_start(struct server_session *ss);
+/* ss->login may not be had, for a reason that is not the password. */
+void server_check_refuse(struct server_session *ss, const struct server_refusal *refusal);
+/* The answer to its claim. */
+void server_check_claimed(struct server_session *ss, int error, const struct address *bound);
+/* Its connection is gone. */
+void server_check_done(struct server_session *ss);
 
 /* ---- server.c ---- */
 

@@ -49,7 +49,7 @@ static void server_session_report(struct server_session *ss, enum tunnel_session
 	server_emit(ss->server, &event);
 }
 
-static void server_session_note(struct server_session *ss, int error, const char *text)
+void server_session_note(struct server_session *ss, int error, const char *text)
 {
 	if (ss->end_error != 0)
 		return;
@@ -123,7 +123,15 @@ static void server_session_on_login(void *user, const struct wire_login *login,
 	}
 	if (server_login_check(&ss->login, &refusal, s->config, s->password_digest, s->penalty,
 			       &ss->peer, login, trailer, loop_now(s->env->loop)) != 0) {
-		server_session_refuse(ss, &refusal);
+		if (refusal.error != RSTUN_E_AUTH_FAILED &&
+		    refusal.error != RSTUN_E_RATE_LIMITED && server_check_asked(ss, trailer))
+			server_check_refuse(ss, &refusal);
+		else
+			server_session_refuse(ss, &refusal);
+		return;
+	}
+	if (server_check_asked(ss, trailer)) {
+		server_check_start(ss);
 		return;
 	}
 	ss->state = SERVER_SESSION_CLAIMING;
@@ -138,6 +146,10 @@ void server_session_claimed(struct server_session *ss, int error, int fd,
 {
 	struct server_refusal refusal;
 
+	if (ss->check != NULL) { /* fd is -1 */
+		server_check_claimed(ss, error, bound);
+		return;
+	}
 	if (error == 0 && ss->state != SERVER_SESSION_CLAIMING) {
 		close(fd);
 		server_release(ss->server, ss->id);
@@ -195,6 +207,7 @@ static void server_session_on_ready(struct quic_conn *conn, void *user)
 
 	ss->peer = *quic_conn_remote(conn);
 	session_config_default(&config);
+	config.features |= WIRE_FEATURE_PROBE;
 	config.software = PACKAGE_STRING;
 	config.login_timeout_ns = clock_ms(LIMITS_LOGIN_MS);
 	config.answer_timeout_ns = clock_ms(LIMITS_ANSWER_MS);
@@ -274,6 +287,7 @@ static void server_session_on_close(struct quic_conn *conn, void *user,
 	flows_done(&ss->flows, s->draining ? FLOW_SHUTTING_DOWN : FLOW_RESET);
 	if (ss->control_live)
 		session_stream_done(&ss->control);
+	server_check_done(ss);
 	if (ss->listed)
 		server_session_report(ss, TUNNEL_SESSION_ENDED,
 				      ss->end_error != 0 ? ss->end_error : error,
@@ -372,8 +386,18 @@ void server_session_drain(struct server_session *ss, bool now)
 		server_session_unlisten(ss);
 		flows_drain(&ss->flows); /* closes the connection when there is none */
 	}
-	if (now || ss->state == SERVER_SESSION_NEW || ss->state == SERVER_SESSION_CLAIMING)
+	if (now || ss->state < SERVER_SESSION_UP) /* no login was answered yet */
 		quic_conn_close(ss->conn, 1, "the server is shutting down");
+}
+
+void server_session_kick(struct server_session *ss, const char *reason)
+{
+	static const char text[] = "closed by an administrator";
+
+	server_session_note(ss, RSTUN_E_CANCELLED, text);
+	ss->state = SERVER_SESSION_CLOSING;
+	server_session_unlisten(ss);
+	quic_conn_close(ss->conn, 1, reason != NULL ? reason : text);
 }
 
 void server_session_new(struct server *s, struct quic_conn *conn)

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "quic/endpoint.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 #include "tunnel/env.h"
 
 /* Fills what the roles share; operations, credentials, keep-alive and the streams before the login

@@ -5,7 +5,7 @@
  * with which sentence.
  */
 #include "base/error.h"
-#include "tunnel/config.h"
+#include "config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -216,6 +216,36 @@ static void test_server_certificate(void **state)
 	assert_int_equal(set_server("cert", ""), 0);
 	assert_int_equal(check_server(), RSTUN_E_CONFIG_INVALID);
 	assert_string_equal(error, "--key is given without --cert: give both or neither");
+	assert_int_equal(set_server("key", ""), 0);
+	assert_int_equal(set_server("cert-pem", "chain"), 0);
+	assert_int_equal(check_server(), RSTUN_E_CONFIG_INVALID);
+	assert_string_equal(error, "cert_pem is given without key_pem: give both or neither");
+	assert_int_equal(set_server("key-pem", "key"), 0);
+	assert_int_equal(check_server(), 0);
+	assert_int_equal(set_server("cert", "c.pem"), 0);
+	assert_int_equal(set_server("key", "k.pem"), 0);
+	assert_int_equal(check_server(), RSTUN_E_CONFIG_INVALID);
+	assert_non_null(strstr(error, "--cert names a file"));
+}
+
+/* What the daemon adds itself, and what the control API gives as text. */
+static void test_client_of_the_daemon(void **state)
+{
+	(void)state;
+	fill_client();
+	assert_int_equal(check_client(), 0);
+	assert_int_equal(client.mapping_count, 1);
+	assert_int_equal(set_client("tcp-mappings", ""), 0);
+	assert_int_equal(check_client(), RSTUN_E_CONFIG_INVALID);
+	client.mappings_optional = true;
+	assert_int_equal(check_client(), 0);
+	assert_int_equal(client.mapping_count, 0);
+	assert_null(client.mappings);
+	assert_int_equal(set_client("cert-pem", "certificates"), 0);
+	assert_int_equal(check_client(), 0);
+	assert_int_equal(set_client("cert", "ca.pem"), 0);
+	assert_int_equal(check_client(), RSTUN_E_CONFIG_INVALID);
+	assert_non_null(strstr(error, "--cert names a file"));
 }
 
 static void test_password(void **state)
@@ -509,7 +539,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_originals_options), T(test_rows_are_sound), T(test_server_addr),
-		T(test_upstreams), T(test_server_certificate), T(test_password), T(test_timeouts),
+		T(test_upstreams), T(test_server_certificate), T(test_client_of_the_daemon),
+		T(test_password), T(test_timeouts),
 		T(test_retry_and_hop), T(test_heartbeat), T(test_server_addresses),
 		T(test_client_needs), T(test_mappings), T(test_names), T(test_bind), T(test_pin),
 		T(test_choices),

@@ -10,7 +10,7 @@
 #include "dns/hosts.h"
 #include "dns/message.h"
 #include "dns/search.h"
-#include "dns/server_list.h"
+#include "config/server_list.h"
 #include "tests/unit/dns_zone.h"
 #include "tests/unit/pki.h"
 

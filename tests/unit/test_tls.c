@@ -80,20 +80,20 @@ static void test_pin_text(void **state)
 		"sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa1=", /* bits beyond 256 */
 		"sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0=",
 	};
-	uint8_t pin[TLS_PIN_BYTES], again[TLS_PIN_BYTES];
-	char text[TLS_PIN_TEXT_SIZE];
+	uint8_t pin[PIN_BYTES], again[PIN_BYTES];
+	char text[PIN_TEXT_SIZE];
 
 	(void)state;
 	memset(pin, 0, sizeof(pin));
-	assert_string_equal(tls_pin_format(text, pin), zero);
+	assert_string_equal(pin_format(text, pin), zero);
 	digest_sha256(pin, "abc", 3);
-	assert_string_equal(tls_pin_format(text, pin), abc);
-	assert_int_equal(tls_pin_parse(again, abc), 0);
+	assert_string_equal(pin_format(text, pin), abc);
+	assert_int_equal(pin_parse(again, abc), 0);
 	assert_memory_equal(pin, again, sizeof(pin));
 	text[strlen(text) - 1] = '\0';
-	assert_int_equal(tls_pin_parse(again, text), 0);
+	assert_int_equal(pin_parse(again, text), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(tls_pin_parse(again, bad[i]), RSTUN_E_MALFORMED);
+		assert_int_equal(pin_parse(again, bad[i]), RSTUN_E_MALFORMED);
 }
 
 /* ---- handshakes ---- */
@@ -177,7 +177,7 @@ static void test_self_signed_handshake(void **state)
 {
 	static const char *const ciphers[] = {"chacha20-poly1305", "aes-256-gcm", "aes-128-gcm"};
 	struct handshake h = {0};
-	uint8_t own[TLS_PIN_BYTES], seen[TLS_PIN_BYTES], a[32], b[32];
+	uint8_t own[PIN_BYTES], seen[PIN_BYTES], a[32], b[32];
 	bool made = false;
 
 	(void)state;
@@ -214,8 +214,8 @@ static void test_self_signed_handshake(void **state)
 static void test_pin(void **state)
 {
 	struct handshake h = {0};
-	uint8_t pin[TLS_PIN_BYTES];
-	char text[TLS_PIN_TEXT_SIZE];
+	uint8_t pin[PIN_BYTES];
+	char text[PIN_TEXT_SIZE];
 	bool made;
 
 	(void)state;
@@ -228,13 +228,13 @@ static void test_pin(void **state)
 	assert_int_equal(tls_session_verified(h.c), TLS_VERIFY_PIN);
 	handshake_done(&h);
 
-	tls_pin_format(text, pin);
+	pin_format(text, pin);
 	pin[31] ^= 1;
 	handshake_run(&h);
 	assert_true(h.client_error < 0);
 	assert_int_equal(tls_session_verified(h.c), TLS_VERIFY_NONE);
 	assert_contains(tls_session_failure(h.c), text);
-	tls_pin_format(text, pin);
+	pin_format(text, pin);
 	assert_contains(tls_session_failure(h.c), text);
 	handshake_done(&h);
 	tls_credentials_unref(h.client);
@@ -398,7 +398,7 @@ static void test_untrusted(void **state)
 	handshake_done(&h);
 
 	/* The right pin does not make up for the wrong chain when roots were given. */
-	uint8_t pin[TLS_PIN_BYTES];
+	uint8_t pin[PIN_BYTES];
 
 	tls_credentials_pin(h.server, pin);
 	h.config.pin = pin;
@@ -567,7 +567,7 @@ static void test_self_signed_kept(void **state)
 {
 	char where[PKI_PATH_SIZE * 2], cert[PKI_PATH_SIZE * 2 + 16], key[PKI_PATH_SIZE * 2 + 16],
 		*text;
-	uint8_t first[TLS_PIN_BYTES], second[TLS_PIN_BYTES];
+	uint8_t first[PIN_BYTES], second[PIN_BYTES];
 	struct tls_credentials *c = NULL;
 	struct handshake h = {.config.verify_name = "localhost"};
 	struct address loopback = ip("::1");

@@ -86,6 +86,39 @@ static void test_gate_held(void **state)
 	assert_true(client_gate_enter(&g, &a));
 }
 
+/* Who tries for all may be taken away, or overruled. */
+static void test_gate_left(void **state)
+{
+	struct client_gate g = {0};
+	int a = 0, b = 0;
+
+	(void)state;
+	assert_false(client_gate_leave(&g, &a));
+	assert_true(client_gate_enter(&g, &a));
+	assert_false(client_gate_leave(&g, &b));
+	assert_true(client_gate_leave(&g, &a));
+	assert_false(client_gate_forget(&g)); /* nobody else waits: nothing was known */
+	assert_true(client_gate_enter(&g, &b));
+	assert_int_equal(client_gate_result(&g, &b, RSTUN_E_AUTH_FAILED), CLIENT_GATE_CLOSED);
+	assert_true(client_gate_leave(&g, &b));
+	assert_true(client_gate_enter(&g, &a));
+	assert_false(client_gate_enter(&g, &b));
+	client_gate_force(&g, &b);
+	assert_false(client_gate_enter(&g, &a));
+	assert_true(client_gate_enter(&g, &b));
+	assert_true(client_gate_leave(&g, &b));
+	assert_true(client_gate_forget(&g));
+	/* Another thread tries for all, and yet one of ours goes: in with it, in with all. */
+	client_gate_hold(&g, true);
+	assert_false(client_gate_enter(&g, &a));
+	client_gate_force(&g, &a);
+	assert_true(client_gate_enter(&g, &a));
+	assert_int_equal(client_gate_result(&g, &a, 0), CLIENT_GATE_OPENED);
+	assert_true(client_gate_enter(&g, &b));
+	client_gate_force(&g, &a); /* open: there is nothing to overrule */
+	assert_false(client_gate_leave(&g, &a));
+}
+
 /* ---- penalty ---- */
 
 static struct address ip(const char *text)
@@ -342,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_gate_first_fails_otherwise),
 		cmocka_unit_test(test_gate_held),
+		cmocka_unit_test(test_gate_left),
 		cmocka_unit_test(test_penalty),
 		cmocka_unit_test(test_login_password),
 		cmocka_unit_test(test_login_out),

@@ -173,11 +173,12 @@ static void assert_received(int fd, size_t bytes, unsigned seed)
 
 /* ---- opener ---- */
 
-static struct end *rig_open(void *user, const struct address *source)
+static struct end *rig_open(void *user, const struct address *source, uint64_t *ret_id)
 {
 	struct rig *rig = user;
 
 	assert_true(source->len != 0);
+	*ret_id = rig->opened + 1;
 	return rig->no_tunnel ? NULL : &rig_stream(rig)->end;
 }
 
@@ -334,6 +335,59 @@ static void test_opener_flows(void **state)
 	rig_wait(&rig, &rig.counters.dropped_no_tunnel, 1);
 	for (unsigned i = 0; i < 32; i++)
 		close(apps[i]);
+	rig_stop_opener(&rig);
+}
+
+static void rig_on_visit(void *user, const struct udp_opener_info *flow)
+{
+	struct udp_opener_info *seen = user;
+
+	assert_in_range(flow->id, 1, 3);
+	assert_true(flow->source->len != 0);
+	seen[flow->id] = *flow;
+}
+
+/* Who asks sees each source's flow; one that is dropped begins anew with its next datagram. */
+static void test_opener_kill(void **state)
+{
+	struct udp_opener_config config = {0};
+	struct udp_opener_info seen[4];
+	struct rig rig;
+	int apps[2];
+
+	(void)state;
+	rig_start_opener(&rig, "127.0.0.1:0", &config);
+	for (unsigned i = 0; i < 2; i++) {
+		apps[i] = udp_socket_to(&rig.bound, NULL);
+		assert_int_equal(send(apps[i], "12345", 3 + i, 0), 3 + i);
+		rig_wait_unsigned(&rig, &rig.opened, i + 1);
+	}
+	give_frame(&rig.streams[1], 9, 1);
+	fake_end_readable(&rig.streams[1]);
+	rig_wait(&rig, &rig.counters.out_datagrams, 1);
+	memset(seen, 0, sizeof(seen));
+	udp_opener_visit(rig.opener, rig_on_visit, seen);
+	assert_int_equal(seen[1].in_bytes, 3);
+	assert_int_equal(seen[1].out_bytes, 0);
+	assert_int_equal(seen[2].in_bytes, 4);
+	assert_int_equal(seen[2].out_bytes, 9);
+	assert_true(seen[1].started_ns != 0 && seen[1].started_ns <= seen[1].active_ns);
+	assert_true(seen[2].active_ns >= seen[1].active_ns);
+	assert_int_equal(udp_opener_kill(rig.opener, 3), 0);
+	assert_int_equal(udp_opener_kill(rig.opener, 1), 1);
+	assert_true(rig.streams[0].freed);
+	assert_false(rig.streams[1].freed);
+	assert_int_equal(udp_opener_flows(rig.opener), 1);
+	assert_int_equal(send(apps[0], "12345", 5, 0), 5);
+	rig_wait_unsigned(&rig, &rig.opened, 3);
+	memset(seen, 0, sizeof(seen));
+	udp_opener_visit(rig.opener, rig_on_visit, seen);
+	assert_int_equal(seen[1].id, 0);
+	assert_int_equal(seen[3].in_bytes, 5);
+	assert_int_equal(udp_opener_kill(rig.opener, 0), 2);
+	assert_int_equal(udp_opener_flows(rig.opener), 0);
+	close(apps[0]);
+	close(apps[1]);
 	rig_stop_opener(&rig);
 }
 
@@ -793,6 +847,7 @@ int main(void)
 		cmocka_unit_test(test_opener_sizes),
 		cmocka_unit_test(test_opener_split_frames),
 		cmocka_unit_test(test_opener_flows),
+		cmocka_unit_test(test_opener_kill),
 		cmocka_unit_test(test_opener_full_queue),
 		cmocka_unit_test(test_opener_to_original),
 		cmocka_unit_test(test_opener_idle),

@@ -60,8 +60,6 @@ static void rig_on_client_event(void *user, const struct tunnel_event *event)
 	} else if (event->type == TUNNEL_EVENT_FLOW) {
 		m->flows++;
 		m->flow_error = event->error;
-	} else if (event->type == TUNNEL_EVENT_STAT) {
-		m->stat = event->stat;
 	}
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->mutex);
@@ -234,6 +232,7 @@ void rig_done(struct rig *r)
 	assert_int_equal(r->pool.in_use, 0);
 	chunk_pool_done(&r->pool);
 	tls_credentials_unref(r->credentials);
+	tls_credentials_unref(r->roots);
 	free(r->server_config.password);
 	free(r->client_config.password);
 	pthread_cond_destroy(&r->changed);
@@ -290,6 +289,7 @@ static void rig_make_client(struct rig *r, void *arg)
 	struct client_params params = {
 		.env = &r->client_env,
 		.config = &r->client_config,
+		.credentials = r->roots,
 		.on_auth = rig_on_auth,
 		.user = r,
 	};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server and a client of the tunnel on one loop in a thread of its own, on loopback, for tests that play
- * the applications with blocking sockets. What the engine reports is kept and can be waited for. Failures
- * abort the test (cmocka). Configs are filled by the test before the start; times out after 20 s.
+ * A server and a client of the tunnel on one loop in a thread of its own, on loopback, for
+ * tests that play the applications with blocking sockets. What the engine reports is kept and
+ * can be waited for. Failures abort the test (cmocka). Configs are filled by the test before
+ * the start; times out after 20 s.
  */
 #pragma once
 
@@ -43,6 +44,7 @@ struct rig {
 	struct client_config client_config;
 	struct target servers[4];
 	struct tls_credentials *credentials; /* the server's */
+	struct tls_credentials *roots;       /* the client's; NULL = none are given */
 	struct server *server;
 	struct client *client;
 	struct address server_address;

@@ -2,7 +2,7 @@
 /*
  * Parsing of --dot and --dns servers.
  */
-#include "dns/server_list.h"
+#include "config/server_list.h"
 
 #include "base/error.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  * beside them. Command line, --help, messages and documentation are made from here, so a new option
  * is a member in config.h and a row here. Constant data, any thread.
  */
-#include "tunnel/config_private.h"
+#include "config/config_private.h"
 
 #include <limits.h>
 
@@ -145,6 +145,7 @@ static int client_check_bind(void *config, char *error, size_t size)
 #define CONFIG_ROW_WORKERS(role)                                                                   \
 	{                                                                                          \
 		.name = "workers", .short_name = 'w', .type = FIELD_UINT,                          \
+		.flags = FIELD_CLI_ONLY,                                                           \
 		.offset = offsetof(struct role##_config, workers), .max = CONFIG_WORKERS_MAX,      \
 		.default_text = "0", .argument = "N", .group = "Running",                          \
 		.help = "Number of worker threads; 0 is one for each core.",                       \
@@ -174,6 +175,13 @@ static int client_check_bind(void *config, char *error, size_t size)
 		.default_text = "5000", .argument = "MS", .unit = "ms",                            \
 		.help = "Forget a UDP peer that was silent in both directions for so long; 0 is "  \
 			"5000. The larger value of client and server counts.",                     \
+	}
+
+#define CONFIG_ROW_CERT_PEM(role, what)                                                            \
+	{                                                                                          \
+		.name = "cert-pem", .type = FIELD_STRING, .flags = FIELD_API_ONLY,                 \
+		.offset = offsetof(struct role##_config, cert_pem), .max = CONFIG_PEM_MAX,         \
+		.argument = "PEM", .help = what,                                                   \
 	}
 
 #define CONFIG_ROW_CONGESTION(role)                                                                \
@@ -225,6 +233,7 @@ static int client_check_bind(void *config, char *error, size_t size)
 #define CONFIG_ROW_LOGLEVEL(role)                                                                  \
 	{                                                                                          \
 		.name = "loglevel", .short_name = 'l', .type = FIELD_CHOICE,                       \
+		.flags = FIELD_CLI_ONLY,                                                           \
 		.offset = offsetof(struct role##_config, loglevel), .choices = config_loglevels,   \
 		.default_text = "I", .argument = "LEVEL",                                          \
 		.help = "How much to log: trace, debug, info, warnings or errors only.",           \
@@ -267,6 +276,16 @@ const struct field server_config_fields[] = {
 		.offset = offsetof(struct server_config, key_file), .argument = "FILE",
 		.help = "Private key of the certificate, in PEM.",
 	},
+	CONFIG_ROW_CERT_PEM(server, "Certificates in PEM: the chain itself, not the name of a "
+				    "file. "
+				    "Needs the key too."),
+	{
+		.name = "key-pem", .type = FIELD_SECRET, .flags = FIELD_API_ONLY,
+		.offset = offsetof(struct server_config, key_pem), .max = CONFIG_PEM_MAX,
+		.argument = "PEM",
+		.help = "Private key of the certificate in PEM: the key itself, not the name of a "
+			"file.",
+	},
 	CONFIG_ROW_QUIC_TIMEOUT(server),
 	CONFIG_ROW_TCP_TIMEOUT(server),
 	CONFIG_ROW_UDP_TIMEOUT(server),
@@ -304,7 +323,7 @@ const struct field client_config_fields[] = {
 	},
 	{
 		.name = "tcp-mappings", .short_name = 't', .type = FIELD_STRING,
-		.flags = FIELD_REPEAT,
+		.flags = FIELD_REPEAT | FIELD_CLI_ONLY,
 		.offset = offsetof(struct client_config, tcp_mappings_text),
 		.max = CONFIG_MAPPINGS_MAX, .argument = "MAPPING,...",
 		.check = client_check_tcp_mappings,
@@ -317,7 +336,7 @@ const struct field client_config_fields[] = {
 	},
 	{
 		.name = "udp-mappings", .short_name = 'u', .type = FIELD_STRING,
-		.flags = FIELD_REPEAT,
+		.flags = FIELD_REPEAT | FIELD_CLI_ONLY,
 		.offset = offsetof(struct client_config, udp_mappings_text),
 		.max = CONFIG_MAPPINGS_MAX, .argument = "MAPPING,...",
 		.check = client_check_udp_mappings,
@@ -332,6 +351,8 @@ const struct field client_config_fields[] = {
 		.help = "Certificates in PEM to trust instead of the system's. A server given as "
 			"an IP address is not verified without --cert or --pin.",
 	},
+	CONFIG_ROW_CERT_PEM(client, "Certificates in PEM to trust instead of the system's: "
+				    "themselves, not the name of a file."),
 	{
 		.name = "pin", .type = FIELD_STRING, .offset = offsetof(struct client_config, pin),
 		.argument = "sha256/BASE64", .check = client_check_pin,

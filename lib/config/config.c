@@ -5,11 +5,11 @@
  * (config_fields.c), as soon as it is set and again here. Pure but for interface names. One thread
  * at a time per configuration.
  */
-#include "tunnel/config.h"
+#include "config/config.h"
 
 #include "base/error.h"
 #include "base/log.h"
-#include "tunnel/config_private.h"
+#include "config/config_private.h"
 
 #include <net/if.h>
 #include <stdarg.h>
@@ -101,6 +101,15 @@ int server_config_check(struct server_config *c, void (*warn)(void *user, const 
 			error, c->cert_file == NULL
 				       ? "--key is given without --cert: give both or neither"
 				       : "--cert is given without --key: give both or neither");
+	if (c->cert_file != NULL && (c->cert_pem != NULL || c->key_pem != NULL))
+		return config_invalid(error, "--cert names a file, and certificate or key are also "
+					     "given as text (cert_pem, key_pem): give one form");
+	if ((c->cert_pem == NULL) != (c->key_pem == NULL))
+		return config_invalid(error, c->cert_pem == NULL
+						     ? "key_pem is given without cert_pem: give "
+						       "both or neither"
+						     : "cert_pem is given without key_pem: give "
+						       "both or neither");
 	config_adjust_timeouts(&c->quic_timeout_ms, &c->udp_timeout_ms);
 	config_warn_bind(&to, c->bind_device, &c->bind_address);
 	return config_need_password(c->password, error);
@@ -158,6 +167,12 @@ static int config_make_mappings(struct client_config *c, char error[FIELD_ERROR_
 		snprintf(error, FIELD_ERROR_SIZE, "--%s-mappings: %s", proto, why);
 		free(tcp);
 		return rv == RSTUN_E_NOMEM ? rv : RSTUN_E_CONFIG_INVALID;
+	}
+	if (tcp_count + udp_count == 0 && c->mappings_optional) {
+		free(c->mappings);
+		c->mappings = NULL;
+		c->mapping_count = 0;
+		return 0;
 	}
 	if (tcp_count + udp_count == 0)
 		return config_invalid(error, "must specify either --tcp-mappings or "
@@ -218,6 +233,10 @@ int client_config_check(struct client_config *c, void (*warn)(void *user, const 
 				      "--server-addr is missing: give the server to connect to, "
 				      "--server-addr HOST[:PORT]");
 	rv = config_check_rows(client_config_fields, client_config_field_count, c, error);
+	if (rv == 0 && c->cert_file != NULL && c->cert_pem != NULL)
+		rv = config_invalid(error, "--cert names a file, and the certificates are also "
+					   "given "
+					   "as text (cert_pem): give one form");
 	if (rv == 0)
 		rv = config_make_mappings(c, error);
 	if (rv != 0)

@@ -5,13 +5,14 @@
 #pragma once
 
 #include "base/address.h"
-#include "dns/resolver.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define SERVER_LIST_DOT_PORT 853
 #define SERVER_LIST_DNS_PORT 53
+#define SERVER_LIST_ADDRESSES_MAX 16 /* of one server */
 
 struct server_list_dot {
 	char host[ADDRESS_NAME_MAX + 1]; /* as given: a name or an IP address */
@@ -20,7 +21,7 @@ struct server_list_dot {
 	bool is_ip;
 	/* The address given, or what the name led to last (kept while it works). */
 	size_t count;
-	struct address addresses[RESOLVER_ADDRESSES_MAX];
+	struct address addresses[SERVER_LIST_ADDRESSES_MAX];
 };
 
 /* "NAME|IP[#name][:port]"; an IPv6 address with a port stands in brackets. RSTUN_E_CONFIG_INVALID

@@ -30,6 +30,7 @@ enum config_congestion {
 #define CONFIG_CONNECT_TIMEOUT_MS 5000 /* dialling an upstream, and how long an accepted
 					* connection waits for the tunnel */
 #define CONFIG_PASSWORD_MAX 1024
+#define CONFIG_PEM_MAX 65536 /* bytes of certificates or of a key */
 
 struct server_config {
 	/* members that rows fill */
@@ -39,6 +40,7 @@ struct server_config {
 	char *tcp_upstream_text;   /* -t */
 	char *udp_upstream_text;   /* -u */
 	char *cert_file, *key_file; /* -c, -k; both or none */
+	char *cert_pem, *key_pem;  /* their contents instead; both or none */
 	uint64_t workers;          /* -w, 0 = cores */
 	uint64_t quic_timeout_ms;
 	uint64_t tcp_timeout_ms;   /* 0 = never */
@@ -65,6 +67,7 @@ struct client_config {
 	char *tcp_mappings_text;   /* -t */
 	char *udp_mappings_text;   /* -u */
 	char *cert_file;           /* -c */
+	char *cert_pem;            /* its content instead */
 	char *pin;                 /* sha256/BASE64 of the server's SPKI */
 	int cipher;                /* enum config_cipher */
 	uint64_t workers;
@@ -85,6 +88,8 @@ struct client_config {
 	int loglevel;
 	bool exit_on_failure;
 	uint64_t ready_fd;
+	/* set by the caller, not a row: no mapping is no error, they come separately */
+	bool mappings_optional;
 	/* made by client_config_check */
 	struct target *servers;    /* at least one; names or addresses, port filled in */
 	size_t server_count;

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "tunnel/config.h"
+#include "config/config.h"
 
 #define CONFIG_DEFAULT_ADDR "0.0.0.0:0"
 

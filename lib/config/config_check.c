@@ -6,10 +6,10 @@
  */
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pin.h"
 #include "base/utf8.h"
-#include "dns/server_list.h"
-#include "tls/credentials.h"
-#include "tunnel/config_private.h"
+#include "config/server_list.h"
+#include "config/config_private.h"
 
 #include <net/if.h>
 #include <stdarg.h>
@@ -144,7 +144,7 @@ int config_check_pin(uint8_t ret[32], bool *ret_has, const char *text, char *err
 		*ret_has = false;
 		return 0;
 	}
-	if (tls_pin_parse(ret, text) != 0)
+	if (pin_parse(ret, text) != 0)
 		return config_wrong(error, size,
 				    "\"%s\" is not a pin: write sha256/ and 44 characters of "
 				    "base64, as the server prints it at its start",
