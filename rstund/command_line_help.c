@@ -5,6 +5,8 @@
  */
 #include "rstund/command_line.h"
 
+#include "base/help.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +14,7 @@
 #include <unistd.h>
 
 #define HELP_WIDTH_UNKNOWN 80
-#define HELP_WIDTH_LEAST 50
-#define HELP_WIDTH_MOST 110 /* longer lines are hard to read */
-#define HELP_INDENT 30      /* where the text begins */
+#define HELP_INDENT 30 /* where the text begins */
 
 size_t command_line_width(FILE *to)
 {
@@ -26,43 +26,10 @@ size_t command_line_width(FILE *to)
 	return size.ws_col;
 }
 
-#define HELP_HARD_BLANK '\x1f' /* a blank at which no line ends */
-
-/* Prints `text` (ASCII) in lines of at most `width` columns, the first one from column `at`. */
-static void help_wrap(FILE *to, const char *text, size_t at, size_t indent, size_t width)
-{
-	bool first = true;
-
-	while (*text != '\0') {
-		size_t word = strcspn(text, " ");
-
-		if (!first && at + 1 + word > width) {
-			fputc('\n', to);
-			at = 0;
-			first = true;
-		}
-		if (first && at < indent) {
-			fprintf(to, "%*s", (int)(indent - at), "");
-			at = indent;
-		}
-		if (!first) {
-			fputc(' ', to);
-			at++;
-		}
-		for (size_t i = 0; i < word; i++)
-			fputc(text[i] == HELP_HARD_BLANK ? ' ' : text[i], to);
-		at += word;
-		first = false;
-		text += word;
-		text += strspn(text, " ");
-	}
-	fputc('\n', to);
-}
-
 static void help_row(FILE *to, const struct field *row, size_t width)
 {
 	char label[80], text[1024];
-	size_t used, at;
+	size_t used;
 
 	if (row->short_name != 0)
 		used = (size_t)snprintf(label, sizeof(label), "  -%c, --%s", row->short_name,
@@ -71,13 +38,6 @@ static void help_row(FILE *to, const struct field *row, size_t width)
 		used = (size_t)snprintf(label, sizeof(label), "      --%s", row->name);
 	if (row->argument != NULL && used < sizeof(label))
 		snprintf(label + used, sizeof(label) - used, " %s", row->argument);
-	fputs(label, to);
-	at = strlen(label);
-	if (at + 2 > HELP_INDENT) {
-		fputc('\n', to);
-		at = 0;
-	}
-
 	used = (size_t)snprintf(text, sizeof(text), "%s", row->help);
 	if (row->type == FIELD_CHOICE) {
 		for (int i = 0; row->choices[i] != NULL && used < sizeof(text); i++)
@@ -91,18 +51,33 @@ static void help_row(FILE *to, const struct field *row, size_t width)
 					 HELP_HARD_BLANK, row->default_text);
 	if ((row->flags & FIELD_REQUIRED) != 0 && used < sizeof(text))
 		snprintf(text + used, sizeof(text) - used, " [required]");
-	help_wrap(to, text, at, HELP_INDENT, width);
+	help_pair(to, label, text, HELP_INDENT, width);
+}
+
+static void help_row_of_group(FILE *to, const struct field *row, size_t width)
+{
+	if (row->group != NULL)
+		fprintf(to, "\n%s:\n", row->group);
+	help_row(to, row, width);
 }
 
 static void help_rows(FILE *to, enum command_line_role role, size_t width)
 {
 	size_t count;
 	const struct field *rows = command_line_rows(role, &count);
+	bool first = true;
 
-	for (size_t i = 0; i < count; i++) {
-		if (rows[i].group != NULL)
-			fprintf(to, "\n%s:\n", rows[i].group);
-		help_row(to, &rows[i], width);
+	for (size_t i = 0; i < count; i++)
+		if ((rows[i].flags & FIELD_API_ONLY) == 0)
+			help_row_of_group(to, &rows[i], width);
+	for (size_t i = 0; i < daemon_config_field_count && role != COMMAND_LINE_NONE; i++) {
+		struct field row = daemon_config_fields[i];
+
+		if (!daemon_config_beside_role(&row))
+			continue;
+		row.group = first ? "Daemon" : NULL;
+		first = false;
+		help_row_of_group(to, &row, width);
 	}
 	fprintf(to, "\nGeneral:\n");
 	help_row(to, &(struct field){.name = "help", .short_name = 'h', .help = "Show this text."},
@@ -148,29 +123,30 @@ static void help_server(FILE *to, size_t width)
 static void help_all(FILE *to, size_t width)
 {
 	help_wrap(to, "rstund carries TCP and UDP through tunnels over QUIC.", 0, 0, width);
-	fputs("\nUsage: rstund server [OPTION...]   accept tunnels and forward their traffic "
-	      "(short: s)\n"
-	      "       rstund client [OPTION...]   connect to a server and set mappings up (short: "
-	      "c)\n"
-	      "       rstund server|client --help\n"
-	      "       rstund --version\n"
-	      "\n"
-	      "To try it on one machine, with something that listens on port 8080:\n"
+	fputs("\nUsage: rstund [--config FILE] [OPTION...]   run what a file says, or start empty\n"
+	      "       rstund server [OPTION...]      accept tunnels, forward traffic (short: s)\n"
+	      "       rstund client [OPTION...]      connect, set mappings up (short: c)\n"
+	      "       rstund server|client --help\n",
+	      to);
+	help_rows(to, COMMAND_LINE_NONE, width);
+	fputs("\nTo try it on one machine, with something that listens on port 8080:\n"
 	      "  rstund server -a 3515 -p 1234 -t 8080\n"
 	      "  rstund client -a 127.0.0.1:3515 -p 1234 -t 'OUT^9000^ANY'\n",
 	      to);
 }
 
-void command_line_help(FILE *to, const enum command_line_role *role, size_t width)
+void command_line_help(FILE *to, enum command_line_role role, size_t width)
 {
-	if (width < HELP_WIDTH_LEAST)
-		width = HELP_WIDTH_LEAST;
-	if (width > HELP_WIDTH_MOST)
-		width = HELP_WIDTH_MOST;
-	if (role == NULL)
+	width = help_width(width);
+	switch (role) {
+	case COMMAND_LINE_NONE:
 		help_all(to, width);
-	else if (*role == COMMAND_LINE_SERVER)
+		break;
+	case COMMAND_LINE_SERVER:
 		help_server(to, width);
-	else
+		break;
+	case COMMAND_LINE_CLIENT:
 		help_client(to, width);
+		break;
+	}
 }

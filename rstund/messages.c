@@ -60,6 +60,20 @@ void message_free(struct message *m)
 	case MESSAGE_EVENT:
 		bus_event_unref(m->event.event);
 		break;
+	case MESSAGE_REMOVE_ROLE:
+	case MESSAGE_REMOVE_MAPPING:
+	case MESSAGE_RESTART_MAPPING:
+	case MESSAGE_KICK:
+	case MESSAGE_SETTINGS:
+	case MESSAGE_PING:
+	case MESSAGE_LIST_FLOWS:
+	case MESSAGE_KILL_FLOWS:
+	case MESSAGE_TEST:
+	case MESSAGE_CANCEL_TEST:
+	case MESSAGE_REMOVED:
+	case MESSAGE_FLOWS:
+	case MESSAGE_TESTED:
+	case MESSAGE_GATHERED:
 	case MESSAGE_PROBE:
 	case MESSAGE_HOLD:
 	case MESSAGE_REPORT:

@@ -3,11 +3,14 @@
  * The whole protocol between threads. Toward a worker: what to serve, and answers; toward the main
  * thread: questions and what happened. Plain structs; the receiver owns the message and what it
  * carries (descriptors, references, events) and takes out of it what it keeps; message_free
- * releases the rest. `role` is the index of a role, the same on every thread.
+ * releases the rest. `role` is the index of a role, the same on every thread and never used again;
+ * `gather` is the number of the main thread's question that a message belongs to
+ * (rstund/gather.h).
  */
 #pragma once
 
 #include "base/address.h"
+#include "base/log.h"
 #include "base/mapping.h"
 #include "rstund/mailbox.h"
 #include "tunnel/event.h"
@@ -23,6 +26,7 @@ struct server_config;
 struct tls_credentials;
 
 #define MESSAGE_TEXT_SIZE 512
+#define MESSAGE_FLOW_TARGET_SIZE (ADDRESS_TARGET_TEXT_SIZE)
 /* Most foreign datagrams that wait in a worker's mailbox. */
 #define MESSAGE_DATAGRAMS_MAX 1024
 /* Most log lines and other events that a peer can cause, waiting in the main mailbox. */
@@ -30,27 +34,56 @@ struct tls_credentials;
 
 enum message_kind {
 	/* main -> worker */
-	MESSAGE_ADD_SERVER,  /* answered by STARTED */
-	MESSAGE_ADD_CLIENT,  /* answered by STARTED */
-	MESSAGE_ADD_MAPPING, /* answered by STARTED */
-	MESSAGE_CLAIMED,     /* answer to CLAIM */
+	MESSAGE_ADD_SERVER,      /* answered by STARTED */
+	MESSAGE_ADD_CLIENT,      /* answered by STARTED */
+	MESSAGE_ADD_MAPPING,     /* answered by STARTED */
+	MESSAGE_REMOVE_ROLE,     /* answered by REMOVED with id 0, when its flows have ended */
+	MESSAGE_REMOVE_MAPPING,  /* answered by REMOVED, when its flows have ended */
+	MESSAGE_RESTART_MAPPING, /* not answered: its state says it */
+	MESSAGE_KICK,            /* not answered: the end of the session is an event */
+	MESSAGE_CLAIMED,         /* answer to CLAIM */
 	MESSAGE_PROBE,       /* answered by PROBED */
 	MESSAGE_SET_CREDENTIALS,
 	MESSAGE_HOLD,
-	MESSAGE_REPORT, /* answered by COUNTERS, one per role */
+	MESSAGE_SETTINGS,
+	MESSAGE_PING,       /* answered by GATHERED */
+	MESSAGE_REPORT,     /* answered by COUNTERS, one per role, then GATHERED */
+	MESSAGE_LIST_FLOWS, /* answered by FLOWS, one per role, then GATHERED */
+	MESSAGE_KILL_FLOWS, /* answered by GATHERED */
+	MESSAGE_TEST,       /* answered by TESTED for each step, then GATHERED */
+	MESSAGE_CANCEL_TEST,
 	MESSAGE_DRAIN,  /* answered by DRAINED, once */
 	MESSAGE_STOP,   /* frees all roles (COUNTERS for each before) and ends the thread */
 	/* worker -> worker */
 	MESSAGE_DATAGRAM,
 	/* worker -> main */
 	MESSAGE_STARTED,
+	MESSAGE_REMOVED,
 	MESSAGE_CLAIM,
 	MESSAGE_RELEASE,
 	MESSAGE_PROBED,
 	MESSAGE_AUTH,
 	MESSAGE_EVENT,
 	MESSAGE_COUNTERS,
+	MESSAGE_FLOWS,
+	MESSAGE_TESTED,
+	MESSAGE_GATHERED, /* this worker has nothing more to say to the question */
 	MESSAGE_DRAINED,
+};
+
+/* Counters of a mapping or a session, in data[] of COUNTERS. */
+struct message_counters {
+	uint64_t id;
+	struct tunnel_counters counters;
+};
+
+/* A flow, in data[] of FLOWS. */
+struct message_flow {
+	uint64_t flow_id, owner_id; /* mapping or session */
+	enum mapping_proto proto;
+	struct address source; /* len 0 = not known */
+	uint64_t in_bytes, out_bytes, age_ms, idle_ms;
+	char target[MESSAGE_FLOW_TARGET_SIZE];
 };
 
 struct message {
@@ -58,16 +91,17 @@ struct message {
 	enum message_kind kind;
 	unsigned role;
 	unsigned worker; /* toward main: the sender */
+	uint64_t gather; /* of questions and their answers */
 	union {
 		struct {
-			const struct server_config *config;  /* outlives the workers */
+			const struct server_config *config;  /* outlives the role's part */
 			struct tls_credentials *credentials; /* a reference */
 			int fd;                              /* owned */
 			unsigned worker_count;               /* of the role */
 			uint8_t secret[32];
 		} add_server;
 		struct {
-			const struct client_config *config;  /* outlives the workers */
+			const struct client_config *config;  /* outlives the role's part */
 			struct tls_credentials *credentials; /* a reference, or NULL */
 			unsigned worker_count;
 			uint8_t secret[32];
@@ -84,8 +118,33 @@ struct message {
 			struct address bound;
 		} claimed;
 		struct {
+			uint64_t id;
+			uint64_t deadline_ns; /* until then its TCP flows may go on */
+			uint64_t placement;   /* of the mapping */
+		} remove;
+		struct {
+			uint64_t id; /* of the mapping */
+		} restart;
+		struct {
 			uint64_t session_id;
-		} probe, release;
+		} probe, release, kick;
+		struct {
+			enum log_level level;
+			bool flow_events; /* somebody wants to know of every flow */
+		} settings;
+		struct {
+			bool each; /* also those of every mapping and session */
+		} report;
+		struct {
+			uint64_t owner_id; /* mapping or session, 0 = all (LIST_FLOWS) */
+			uint64_t flow_id;  /* KILL_FLOWS; 0 = all of the owner */
+			uint64_t max;      /* LIST_FLOWS */
+		} flows;
+		struct {
+			struct mapping mapping;
+			bool has_mapping;
+			uint64_t timeout_ms;
+		} test;
 		struct {
 			struct tls_credentials *credentials; /* a reference */
 		} set_credentials;
@@ -102,9 +161,17 @@ struct message {
 			size_t bytes; /* of data[] */
 		} datagram;
 		struct {
+			uint64_t id; /* of the mapping, 0 = the role */
 			int error;
 			char text[MESSAGE_TEXT_SIZE]; /* a sentence when error; "" otherwise */
 		} started;
+		struct {
+			uint64_t id; /* of the mapping, 0 = the role's part is gone */
+			struct tunnel_counters final;
+			/* Nothing was there to remove: that of the question. A mapping may be told
+			 * to leave twice, and be placed again before the second answer. */
+			uint64_t placement;
+		} removed;
 		struct server_claim claim;
 		struct {
 			uint64_t session_id;
@@ -114,9 +181,25 @@ struct message {
 			struct bus_event *event; /* the one reference */
 			uint64_t lost; /* events before this one for which there was no room */
 		} event;
-		struct tunnel_counters counters;
+		struct {
+			struct tunnel_counters sum;
+			size_t count; /* of struct message_counters in data[] */
+		} counters;
+		struct {
+			size_t count;   /* of struct message_flow in data[] */
+			uint64_t total; /* how many there are */
+		} listed;
+		struct {
+			int step, outcome, error; /* enum probe_step, probe_outcome */
+			uint64_t took_ms;
+			char text[MESSAGE_TEXT_SIZE];
+		} tested;
+		struct {
+			uint64_t count; /* KILL_FLOWS: ended */
+			int error;      /* TEST: it could not begin */
+		} gathered;
 	};
-	uint8_t data[];
+	_Alignas(8) uint8_t data[];
 };
 
 /* NULL when memory is short. Descriptors in it are -1 at first. */

@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PASSWORD_CREDENTIAL "password"
 #define PASSWORD_QUOTE_SIZE 256
 
 const struct password_process password_process_default = {
@@ -95,8 +94,7 @@ static int password_read(char **ret, const char *where, int fd, char error[PASSW
 	return rv;
 }
 
-/* A path as one word of a shell. */
-static const char *password_shell_word(char *buf, size_t size, const char *path)
+const char *password_shell_word(char *buf, size_t size, const char *path)
 {
 	size_t used = 0;
 
@@ -139,8 +137,8 @@ static int password_check_file(const char *where, const char *path, const struct
 	return 0;
 }
 
-static int password_from_file(char **ret, const char *path, const struct password_process *process,
-			      char error[PASSWORD_ERROR_SIZE])
+int password_from_file(char **ret, const char *path, const struct password_process *process,
+		       char error[PASSWORD_ERROR_SIZE])
 {
 	char quoted[PASSWORD_QUOTE_SIZE], where[PASSWORD_QUOTE_SIZE + 20];
 	struct stat st;
@@ -173,16 +171,16 @@ static int password_from_file(char **ret, const char *path, const struct passwor
 	return rv;
 }
 
-/* The file's rights are systemd's business (they may be an access list). None is not an error. */
-static int password_from_credential(char **ret, char error[PASSWORD_ERROR_SIZE])
+int password_from_credential(char **ret, const char *name, char error[PASSWORD_ERROR_SIZE])
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
-	char *path;
+	char where[PASSWORD_QUOTE_SIZE], *path;
 	int fd, rv;
 
 	if (directory == NULL || directory[0] != '/')
 		return 0;
-	if (asprintf(&path, "%s/" PASSWORD_CREDENTIAL, directory) < 0)
+	snprintf(where, sizeof(where), "systemd credential \"%s\"", name);
+	if (asprintf(&path, "%s/%s", directory, name) < 0)
 		return password_fail(error, RSTUN_E_NOMEM, "%s", rstun_strerror(RSTUN_E_NOMEM));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	rv = errno;
@@ -190,10 +188,9 @@ static int password_from_credential(char **ret, char error[PASSWORD_ERROR_SIZE])
 	if (fd < 0)
 		return rv == ENOENT
 			       ? 0
-			       : password_fail(error, rstun_error_from_errno(rv),
-					       "systemd credential \"" PASSWORD_CREDENTIAL "\": %s",
+			       : password_fail(error, rstun_error_from_errno(rv), "%s: %s", where,
 					       strerror(rv));
-	rv = password_read(ret, "systemd credential \"" PASSWORD_CREDENTIAL "\"", fd, error);
+	rv = password_read(ret, where, fd, error);
 	close(fd);
 	return rv;
 }
@@ -214,6 +211,14 @@ static char *password_take_variable(bool *ret_nomem)
 	return copy;
 }
 
+bool password_forget_variable(void)
+{
+	bool there = getenv(PASSWORD_VARIABLE) != NULL, nomem;
+
+	password_free(password_take_variable(&nomem));
+	return there;
+}
+
 int password_find(char **password, const char *file, const struct password_process *process,
 		  char error[PASSWORD_ERROR_SIZE])
 {
@@ -231,7 +236,7 @@ int password_find(char **password, const char *file, const struct password_proce
 	} else if (file != NULL) {
 		rv = password_from_file(&found, file, process, error);
 	} else {
-		rv = password_from_credential(&found, error);
+		rv = password_from_credential(&found, PASSWORD_CREDENTIAL, error);
 		if (rv == 0 && found == NULL && variable != NULL)
 			rv = password_accept(&found, "environment variable " PASSWORD_VARIABLE,
 					     variable, strlen(variable), error);

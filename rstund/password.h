@@ -3,8 +3,11 @@
  * Where a role's password comes from. In this order: a literal on the command line (somebody else
  * has wiped it from argv by then), --password-file, the systemd credential "password", the
  * environment variable RSTUN_PASSWORD, a question on the terminal. Whatever is found is checked: 1
- * to 1024 bytes of UTF-8 without NUL, because it is a string of the wire. Main thread, before
- * others start: the environment is changed here.
+ * to 1024 bytes of UTF-8 without NUL, because it is a string of the wire. Main thread;
+ * password_find before others start: the environment is changed there.
+ *
+ * A configuration file has its passwords from a literal, a file, or a credential, and can be read
+ * again: password_from_file and password_from_credential are its ways.
  */
 #pragma once
 
@@ -13,6 +16,7 @@
 
 #define PASSWORD_ERROR_SIZE 768
 #define PASSWORD_VARIABLE "RSTUN_PASSWORD"
+#define PASSWORD_CREDENTIAL "password" /* of systemd */
 
 /* What of the process is used; tests give their own. */
 struct password_process {
@@ -32,6 +36,23 @@ extern const struct password_process password_process_default; /* standard input
  */
 int password_find(char **password, const char *file, const struct password_process *process,
 		  char error[PASSWORD_ERROR_SIZE]);
+
+/*
+ * The password in a file that only its owner (or root) can read; "-" is standard input. Errors as
+ * of password_find; the sentence begins with "--password-file: ".
+ */
+int password_from_file(char **ret, const char *path, const struct password_process *process,
+		       char error[PASSWORD_ERROR_SIZE]);
+
+/* The systemd credential `name` (its rights are systemd's business: they may be an access list). 0
+ * with *ret untouched when there is none. */
+int password_from_credential(char **ret, const char *name, char error[PASSWORD_ERROR_SIZE]);
+
+/* Takes RSTUN_PASSWORD out of the environment, where nobody uses it. True if it was there. */
+bool password_forget_variable(void);
+
+/* A path as one word of a shell, for commands that a message suggests. Returns buf. */
+const char *password_shell_word(char *buf, size_t size, const char *path);
 
 /* True if somebody sits at the terminal: standard input is one. */
 bool password_can_ask(const struct password_process *process);

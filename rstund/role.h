@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A role as the main thread sees it: its configuration, what it keeps on disk, its certificate, the
- * sockets that are bound before anybody is told that we are ready, and the sums of its workers'
- * counters. What serves the role is on the workers. Main thread.
+ * A role as it runs: one configuration of a client or a server with its credentials, its sockets,
+ * and its parts on the workers. It never changes: another configuration is another role, and the
+ * one before ends (role_retire). What people see and name, the client or the server, is in
+ * control/inventory.h and outlives its roles.
+ *
+ * Owned by the daemon's list; frees itself when it is retired, no mapping runs on it and its last
+ * part is gone. The configuration is the role's and is borrowed by the workers. Main thread.
  */
 #pragma once
 
 #include "base/address.h"
 #include "base/log.h"
+#include "rpc/api.h"
 #include "rstund/state_dir.h"
 #include "config/config.h"
 #include "tunnel/event.h"
@@ -15,70 +20,96 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
-struct event_bus;
-struct registry;
+struct daemon;
+struct held_server;
+struct message;
 struct tls_credentials;
-struct worker;
+
+#define ROLE_NAME_SIZE 65
+#define ROLE_WORKERS_MAX 256 /* the first byte of a connection ID names the worker */
 
 struct role {
-	unsigned index;
-	const char *name;                   /* "server", "client": the scope of its lines */
-	const struct server_config *server; /* one of the two, borrowed */
-	const struct client_config *client;
-	unsigned worker_count; /* it uses workers 0 to this - 1 */
-	const struct log *log; /* borrowed */
+	LIST_ENTRY(role) link;
+	struct daemon *daemon;
+	unsigned index;               /* on all threads; never used again */
+	char name[ROLE_NAME_SIZE];    /* the scope of its lines */
+	struct server_config *server; /* one of the two, owned */
+	struct client_config *client;
+	unsigned worker_count; /* it may use workers 0 to this - 1 */
 	struct state_dir dir;
 	uint8_t secret[STATE_DIR_SECRET_BYTES];
-	struct tls_credentials *credentials; /* NULL for a client without --cert */
-	/* Bound and not yet given to a worker, -1 = given away or none. Server: one per worker;
-	 * client: one per mapping. */
-	int *fds;
-	size_t fd_count;
-	struct address *bound; /* client: where each mapping listens; len 0 = IN */
-	struct address server_bound;
-	struct tunnel_counters *counters; /* per worker, the last snapshots */
-	struct tunnel_counters told;      /* as last published */
-	unsigned counters_awaited;
+	struct tls_credentials *credentials; /* NULL for a client without trust roots of its own */
+	int *fds;                            /* server: one per worker; -1 = given away */
+	struct address bound;                /* server */
+	bool *on_worker;                     /* there is a part of it */
+	struct message **farewells;          /* to each part: its end must not fail */
+	unsigned parts;
+	size_t *placed_on;                   /* mappings per worker */
+	size_t placed;
+	bool retired;
+	bool removing;                       /* its parts were told to go */
+	uint64_t deadline_ns;                /* until then flows may go on */
+	struct held_server *held;            /* to be told of the end; NULL = nobody */
+	unsigned owner; /* number of its client or server, whose counters it adds to */
+	struct tunnel_counters *counters;    /* per worker, the last snapshots */
+	struct tunnel_counters told;         /* as last published */
 };
 
-/* What is told to a role: server or client is set. */
-struct role_config {
-	const struct server_config *server;
-	const struct client_config *client;
-};
+LIST_HEAD(role_list, role);
 
-/* How many workers it wants when the machine has `cores`. */
-unsigned role_wanted_workers(const struct role_config *config, unsigned cores);
+/* How many workers a configuration wants when the daemon has `available`. */
+unsigned role_wanted_workers(uint64_t configured, unsigned available);
 
-/*
- * Opens the state directory, loads or makes the credentials, binds every socket. What goes wrong is
- * logged as a sentence with what to do; non-zero: the program cannot start. role_close in every
- * case.
- */
-int role_open(struct role *r, unsigned index, const struct role_config *config,
-	      unsigned worker_count, const struct log *log);
-/* Adds its mappings to the registry, says where it listens, and gives the sockets to the workers.
- * Returns the number of STARTED messages that will come, or a negative error. */
-int role_start(struct role *r, struct worker **workers, struct registry *registry,
-	       struct event_bus *bus);
-/* Reads the certificate anew; what is broken is logged, and the old one stays. */
-void role_reload(struct role *r, struct worker **workers);
-/* A worker's snapshot. True when it was the last one awaited. */
-bool role_counted(struct role *r, unsigned worker, const struct tunnel_counters *counters);
-/* Publishes the sum as a STAT event with id 0 if anything changed. */
-void role_publish_counters(struct role *r, struct event_bus *bus);
-void role_close(struct role *r);
+/* One of the configurations is given and taken over, on failure too. RSTUN_E_NOMEM. */
+int role_new(struct role **ret, struct daemon *d, const char *name, struct server_config *server,
+	     struct client_config *client);
+struct role *role_find(const struct daemon *d, unsigned index); /* NULL = it is gone */
 
-/* ---- for role_server.c, role_client.c ---- */
-int role_server_open(struct role *r);
-int role_client_open(struct role *r);
-int role_server_start(struct role *r, struct worker **workers, struct event_bus *bus);
-int role_client_start(struct role *r, struct worker **workers, struct registry *registry,
-		      struct event_bus *bus);
-void role_server_reload(struct role *r, struct worker **workers);
-/* Makes room for `count` descriptors, all -1. RSTUN_E_NOMEM. */
-int role_new_fds(struct role *r, size_t count);
-/* The bound address could not be had: says which option, which address, why, and what to do. */
-void role_log_bind_error(const struct role *r, const char *option, const struct address *address,
-			 bool udp, int error);
+/* State directory and credentials. What goes wrong does not go away by itself. */
+int role_load(struct role *r, struct rpc_error *error);
+/* Server: its sockets. address_in_use and the like may be tried again. */
+int role_bind(struct role *r, struct rpc_error *error);
+/* Server: hands sockets to the workers; STARTED follows from each. RSTUN_E_NOMEM. */
+int role_start_server(struct role *r);
+/* Client: makes sure that there is a part on the worker with the fewest mappings (or already on
+ * `*worker`), for one more. RSTUN_E_NOMEM. */
+int role_place(struct role *r, unsigned *ret_worker);
+/* Client: makes sure that there is a part somewhere, and says where. RSTUN_E_NOMEM. */
+int role_ensure_part(struct role *r, unsigned *ret_worker);
+/* A mapping of its is on that worker no more. May free the role. */
+void role_displace(struct role *r, unsigned worker);
+/* It ends: a server's sessions and flows at the deadline, a client when its mappings are displaced.
+ * May free the role. */
+void role_retire(struct role *r, uint64_t deadline_ns);
+/* A part is gone (MESSAGE_REMOVED with id 0). May free the role. */
+void role_part_gone(struct role *r, unsigned worker, const struct tunnel_counters *final);
+/* A part could not begin (STARTED with an error). May free the role. */
+void role_part_failed(struct role *r, unsigned worker);
+void role_free(struct role *r); /* whatever it is doing: the workers are gone. Accepts NULL */
+
+/* Reads a server's certificate anew from its files. 0: *ret_changed tells whether another one is in
+ * use now; else the old one stays and `error` says why. */
+int role_reload(struct role *r, bool *ret_changed, struct rpc_error *error);
+/* A worker's snapshot of the role's counters. */
+void role_counted(struct role *r, unsigned worker, const struct tunnel_counters *counters);
+void role_sum(const struct role *r, struct tunnel_counters *ret);
+/* What all roles of a client (or server) count that are not gone, added to *sum. */
+void role_sum_of(const struct daemon *d, bool server, unsigned owner, struct tunnel_counters *sum);
+/* Publishes the sum as a STAT event for the log, if anything changed. */
+void role_publish_counters(struct role *r);
+/* What a part begins with goes to its worker. RSTUN_E_NOMEM; `m` is taken over, on failure too, and
+ * may be NULL (memory was short). */
+int role_begin_part(struct role *r, unsigned worker, struct message *m);
+/* Posts a message to each part. */
+void role_post(struct role *r, struct message *(*make)(struct role *r, void *arg), void *arg);
+
+/* The address could not be had: the sentence for people, with what to do. Returns
+ * RSTUN_E_FAILED. */
+int role_bind_error(struct rpc_error *ret, const char *option, const struct address *address,
+		    bool udp, int error);
+
+/* ---- for role.c: role_server.c ---- */
+int role_server_load(struct role *r, struct rpc_error *error);
+int role_server_credentials(struct role *r, struct tls_credentials **ret, struct rpc_error *error);

@@ -6,10 +6,9 @@
  */
 #include "rstund/role.h"
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "quic/endpoint.h"
-#include "rstund/control/event_bus.h"
+#include "rstund/daemon_private.h"
 #include "rstund/messages.h"
 #include "rstund/worker.h"
 #include "tls/credentials.h"
@@ -26,7 +25,7 @@ static const char *const role_server_identity[] = {ROLE_SERVER_RESET_FILE, "cert
 
 static void role_server_no_state(const struct role *r, const char *why)
 {
-	log_warn(r->log, r->name,
+	log_warn(&r->daemon->log, r->name,
 		 "nothing can be kept: %s; until that is mended (--state-dir), %sclients notice a "
 		 "restart only "
 		 "by their timeout",
@@ -36,16 +35,15 @@ static void role_server_no_state(const struct role *r, const char *why)
 }
 
 /* Non-zero only for what must not be passed over. */
-static int role_server_open_state(struct role *r)
+static int role_server_open_state(struct role *r, struct rpc_error *ret_error)
 {
 	char address[ADDRESS_TEXT_SIZE], name[ADDRESS_TEXT_SIZE + 8], error[STATE_DIR_ERROR_SIZE];
-	uint8_t secret[STATE_DIR_SECRET_BYTES];
 	bool made = false, moved = false;
 	int rc;
 
 	address_format(address, sizeof(address), &r->server->addr);
 	snprintf(name, sizeof(name), "server-%s", address);
-	rc = state_dir_open(&r->dir, r->server->state_dir, name, error);
+	rc = state_dir_open(&r->dir, daemon_state_dir(r->daemon), name, error);
 	if (rc != 0) {
 		role_server_no_state(r, error);
 		return 0;
@@ -58,43 +56,50 @@ static int role_server_open_state(struct role *r)
 		return 0;
 	}
 	if (moved)
-		log_warn(r->log, r->name,
+		log_warn(&r->daemon->log, r->name,
 			 "%s was last used on another machine: reset secret and self-made "
 			 "certificate are made "
 			 "anew, so the pin changes",
 			 r->dir.path);
-	rc = state_dir_secret(&r->dir, ROLE_SERVER_RESET_FILE, secret, &made, error);
-	if (rc == 0) {
-		memcpy(r->secret, secret, sizeof(r->secret));
-	} else if (rc == RSTUN_E_STATE_WRITE_FAILED) {
+	/* On failure it stays the random one that it is. */
+	rc = state_dir_secret(&r->dir, ROLE_SERVER_RESET_FILE, r->secret, &made, error);
+	if (rc == RSTUN_E_STATE_WRITE_FAILED) {
 		role_server_no_state(r, error);
 		state_dir_close(&r->dir);
-	} else {
-		log_error(r->log, r->name, "%s", error);
-		return rc;
+		return 0;
 	}
-	return 0;
+	return rc == 0 ? 0 : rpc_error_from(ret_error, rc, "%s", error);
 }
 
-static int role_server_load(struct role *r, struct tls_credentials **ret)
+int role_server_credentials(struct role *r, struct tls_credentials **ret,
+			    struct rpc_error *ret_error)
 {
 	char error[TLS_ERROR_SIZE] = "", warning[TLS_ERROR_SIZE] = "";
+	const struct server_config *c = r->server;
 	bool made = false;
 	int rc;
 
-	if (r->server->cert_file != NULL)
-		rc = tls_credentials_new_server(ret, r->server->cert_file, r->server->key_file,
-						error, warning);
+	if (c->cert_file != NULL)
+		rc = tls_credentials_new_server(ret, c->cert_file, c->key_file, error, warning);
+	else if (c->cert_pem != NULL)
+		rc = tls_credentials_new_server_pem(ret, c->cert_pem, c->key_pem, error, warning);
 	else
 		rc = tls_credentials_new_self_signed(ret, r->dir.path, &made, error);
 	if (rc != 0)
-		log_error(r->log, r->name, "%s", error[0] != '\0' ? error : rstun_strerror(rc));
+		rpc_error_from(ret_error, rc, "%s", error[0] != '\0' ? error : rstun_strerror(rc));
 	else if (warning[0] != '\0')
-		log_warn(r->log, r->name, "%s", warning);
+		log_warn(&r->daemon->log, r->name, "%s", warning);
 	else if (made && r->dir.path != NULL)
-		log_info(r->log, r->name, "made a self-signed certificate for localhost in %s",
-			 r->dir.path);
+		log_info(&r->daemon->log, r->name,
+			 "made a self-signed certificate for localhost in %s", r->dir.path);
 	return rc;
+}
+
+int role_server_load(struct role *r, struct rpc_error *error)
+{
+	int rc = role_server_open_state(r, error);
+
+	return rc != 0 ? rc : role_server_credentials(r, &r->credentials, error);
 }
 
 /* With SO_REUSEPORT the kernel would let a second server of the same user into the group unasked:
@@ -112,49 +117,35 @@ static int role_server_try(const struct role *r)
 	return rc;
 }
 
-static int role_server_bind(struct role *r)
+int role_bind(struct role *r, struct rpc_error *error)
 {
 	struct address address = r->server->addr;
-	int rc = role_new_fds(r, r->worker_count);
+	int rc = role_server_try(r);
 
-	if (rc != 0)
-		return rc;
-	rc = role_server_try(r);
 	/* In order: a socket's place in the group is the number that steering goes by. */
-	for (size_t i = 0; rc == 0 && i < r->fd_count; i++) {
-		rc = quic_endpoint_bind(&address, r->worker_count > 1, &r->fds[i],
-					&r->server_bound);
+	for (unsigned i = 0; rc == 0 && i < r->worker_count; i++) {
+		rc = quic_endpoint_bind(&address, r->worker_count > 1, &r->fds[i], &r->bound);
 		if (rc == 0)
-			address = r->server_bound; /* with the port that the first one got */
+			address = r->bound; /* with the port that the first one got */
 	}
 	if (rc != 0) {
-		role_log_bind_error(r, "--addr", &address, true, rc);
+		for (unsigned i = 0; i < r->worker_count; i++) {
+			if (r->fds[i] >= 0)
+				close(r->fds[i]);
+			r->fds[i] = -1;
+		}
+		role_bind_error(error, "--addr", &address, true, rc);
 		return rc;
 	}
 	if (r->worker_count > 1 && quic_endpoint_steer(r->fds[0], r->worker_count) != 0)
-		log_warn(r->log, r->name,
+		log_warn(&r->daemon->log, r->name,
 			 "the kernel does not take the program that steers datagrams to workers: "
-			 "they are "
-			 "passed on between threads, which is slower");
+			 "they are passed on between threads, which is slower");
 	return 0;
 }
 
-int role_server_open(struct role *r)
+int role_start_server(struct role *r)
 {
-	int rc = role_server_open_state(r);
-
-	if (rc == 0)
-		rc = role_server_load(r, &r->credentials);
-	return rc != 0 ? rc : role_server_bind(r);
-}
-
-int role_server_start(struct role *r, struct worker **workers, struct event_bus *bus)
-{
-	struct tunnel_event e = {.type = TUNNEL_EVENT_ROLE};
-	char pin_text[PIN_TEXT_SIZE], text[128];
-	uint8_t pin[PIN_BYTES];
-	struct bus_event *copy;
-
 	for (unsigned i = 0; i < r->worker_count; i++) {
 		struct message *m = message_new(MESSAGE_ADD_SERVER, r->index, 0);
 
@@ -166,42 +157,8 @@ int role_server_start(struct role *r, struct worker **workers, struct event_bus 
 		r->fds[i] = -1;
 		m->add_server.worker_count = r->worker_count;
 		memcpy(m->add_server.secret, r->secret, sizeof(r->secret));
-		worker_post(workers[i], m);
+		if (role_begin_part(r, i, m) != 0)
+			return RSTUN_E_NOMEM;
 	}
-	tls_credentials_pin(r->credentials, pin);
-	snprintf(text, sizeof(text), " (udp, %u worker%s), pin %s", r->worker_count,
-		 r->worker_count == 1 ? "" : "s", pin_format(pin_text, pin));
-	e.text = text;
-	e.role.now = TUNNEL_TUNNELING;
-	e.role.bound = &r->server_bound;
-	copy = bus_event_new(BUS_EVENT_ROLE, &e, r->index, clock_wall_us());
-	if (copy != NULL)
-		copy->scope = r->name;
-	event_bus_publish(bus, copy);
-	return (int)r->worker_count;
-}
-
-void role_server_reload(struct role *r, struct worker **workers)
-{
-	struct tls_credentials *fresh;
-	char pin_text[PIN_TEXT_SIZE];
-	uint8_t pin[PIN_BYTES];
-
-	if (role_server_load(r, &fresh) != 0) {
-		log_error(r->log, r->name, "reload: the certificate in use stays as it is");
-		return;
-	}
-	for (unsigned i = 0; i < r->worker_count; i++) {
-		struct message *m = message_new(MESSAGE_SET_CREDENTIALS, r->index, 0);
-
-		if (m == NULL)
-			continue; /* that worker keeps the old one */
-		m->set_credentials.credentials = tls_credentials_ref(fresh);
-		worker_post(workers[i], m);
-	}
-	tls_credentials_unref(r->credentials);
-	r->credentials = fresh;
-	tls_credentials_pin(fresh, pin);
-	log_info(r->log, r->name, "reload: new connections get the certificate from %s, pin %s",
-		 r->server->cert_file, pin_format(pin_text, pin));
+	return 0;
 }

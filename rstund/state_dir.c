@@ -6,6 +6,7 @@
 #include "rstund/state_dir.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "tls/digest.h"
 
@@ -117,8 +118,10 @@ static int state_dir_make(const char *path)
 	return 0;
 }
 
-/* The folder must be ours, and nobody else's to look into. */
-static int state_dir_own(int fd, const char *path, char error[STATE_DIR_ERROR_SIZE])
+/* A role's folder must be ours, and nobody else's to look into. The directory itself (`top`) is not
+ * changed, because somebody may have named /tmp: others may look, since what is in it is private,
+ * but who can write there could replace it. */
+static int state_dir_own(int fd, const char *path, bool top, char error[STATE_DIR_ERROR_SIZE])
 {
 	struct stat st;
 
@@ -129,7 +132,12 @@ static int state_dir_own(int fd, const char *path, char error[STATE_DIR_ERROR_SI
 		return state_dir_fail(error, RSTUN_E_PERMISSION_DENIED,
 				      "%s belongs to user %ld and not to %ld, who runs rstund",
 				      path, (long)st.st_uid, (long)geteuid());
-	if ((st.st_mode & 077) != 0 && fchmod(fd, 0700) != 0)
+	if (top && (st.st_mode & 022) != 0)
+		return state_dir_fail(error, RSTUN_E_FILE_PERMISSIONS,
+				      "others can write into the state directory %s: run chmod 700 "
+				      "'%s', or name another one",
+				      path, path);
+	if (!top && (st.st_mode & 077) != 0 && fchmod(fd, 0700) != 0)
 		return state_dir_fail(error, state_dir_code(errno), "cannot make %s private: %s",
 				      path, strerror(errno));
 	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0)
@@ -140,7 +148,8 @@ static int state_dir_own(int fd, const char *path, char error[STATE_DIR_ERROR_SI
 
 /* A file in the folder and not the folder itself: that one is locked for moments by whoever makes a
  * certificate in it, in this process too. */
-static int state_dir_lock(struct state_dir *dir, char error[STATE_DIR_ERROR_SIZE])
+static int state_dir_lock(struct state_dir *dir, const char *holder,
+			  char error[STATE_DIR_ERROR_SIZE])
 {
 	int fd = openat(dir->fd, STATE_DIR_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 			0600);
@@ -151,28 +160,22 @@ static int state_dir_lock(struct state_dir *dir, char error[STATE_DIR_ERROR_SIZE
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		close(fd);
 		return state_dir_fail(error, RSTUN_E_ADDRESS_IN_USE,
-				      "%s is in use by another rstund with the same address",
-				      dir->path);
+				      "%s is in use by another rstund with %s", dir->path, holder);
 	}
 	dir->lock_fd = fd;
 	return 0;
 }
 
-int state_dir_open(struct state_dir *ret, const char *option, const char *name,
-		   char error[STATE_DIR_ERROR_SIZE])
+/* Takes over `path`, which is NULL when memory is short. `holder`: who may have the lock. */
+static int state_dir_open_path(struct state_dir *ret, char *path, bool top, const char *holder,
+			       char error[STATE_DIR_ERROR_SIZE])
 {
-	char base[PATH_MAX], safe[NAME_MAX + 1];
 	struct state_dir dir = STATE_DIR_NONE;
 	int rc;
 
-	if (!state_dir_base(base, sizeof(base), option))
-		return state_dir_fail(
-			error, RSTUN_E_STATE_WRITE_FAILED,
-			"there is no state directory: --state-dir, $STATE_DIRECTORY and $HOME are "
-			"unset or too long");
-	state_dir_safe_name(safe, sizeof(safe), name);
-	if (asprintf(&dir.path, "%s/%s", base, safe) < 0)
+	if (path == NULL)
 		return state_dir_fail(error, RSTUN_E_NOMEM, "memory ran out");
+	dir.path = path;
 	if (state_dir_make(dir.path) != 0) {
 		rc = state_dir_fail(error, state_dir_code(errno), "cannot make %s: %s", dir.path,
 				    strerror(errno));
@@ -184,9 +187,9 @@ int state_dir_open(struct state_dir *ret, const char *option, const char *name,
 				    strerror(errno));
 		goto fail;
 	}
-	rc = state_dir_own(dir.fd, dir.path, error);
+	rc = state_dir_own(dir.fd, dir.path, top, error);
 	if (rc == 0)
-		rc = state_dir_lock(&dir, error);
+		rc = state_dir_lock(&dir, holder, error);
 	if (rc != 0)
 		goto fail;
 	*ret = dir;
@@ -194,6 +197,38 @@ int state_dir_open(struct state_dir *ret, const char *option, const char *name,
 fail:
 	state_dir_close(&dir);
 	return rc;
+}
+
+static int state_dir_find(char base[PATH_MAX], const char *option, char error[STATE_DIR_ERROR_SIZE])
+{
+	if (state_dir_base(base, PATH_MAX, option))
+		return 0;
+	return state_dir_fail(error, RSTUN_E_STATE_WRITE_FAILED,
+			      "there is no state directory: --state-dir, $STATE_DIRECTORY and "
+			      "$HOME are unset or too long");
+}
+
+int state_dir_open(struct state_dir *ret, const char *option, const char *name,
+		   char error[STATE_DIR_ERROR_SIZE])
+{
+	char base[PATH_MAX], safe[NAME_MAX + 1], *path;
+	int rc = state_dir_find(base, option, error);
+
+	if (rc != 0)
+		return rc;
+	state_dir_safe_name(safe, sizeof(safe), name);
+	if (asprintf(&path, "%s/%s", base, safe) < 0)
+		path = NULL;
+	return state_dir_open_path(ret, path, false, "the same address", error);
+}
+
+int state_dir_open_top(struct state_dir *ret, const char *option, char error[STATE_DIR_ERROR_SIZE])
+{
+	char base[PATH_MAX];
+	int rc = state_dir_find(base, option, error);
+
+	return rc != 0 ? rc
+		       : state_dir_open_path(ret, strdup(base), true, "a configuration", error);
 }
 
 void state_dir_close(struct state_dir *dir)
@@ -206,9 +241,8 @@ void state_dir_close(struct state_dir *dir)
 	*dir = STATE_DIR_NONE;
 }
 
-/* A new file with this content in the place of the old one, whole or not at all. */
-static int state_dir_write(const struct state_dir *dir, const char *file, const void *data,
-			   size_t bytes, char error[STATE_DIR_ERROR_SIZE])
+int state_dir_write(const struct state_dir *dir, const char *file, const void *data, size_t bytes,
+		    char error[STATE_DIR_ERROR_SIZE])
 {
 	char temporary[NAME_MAX + 1];
 	const char *step = "create";
@@ -218,25 +252,20 @@ static int state_dir_write(const struct state_dir *dir, const char *file, const 
 	unlinkat(dir->fd, temporary, 0); /* of a process that died here; we hold the lock */
 	fd = openat(dir->fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd >= 0) {
-		ssize_t n = write(fd, data, bytes);
-
 		step = "write";
-		if (n >= 0 && (size_t)n < bytes)
-			errno = ENOSPC;
-		if (n == (ssize_t)bytes && fsync(fd) == 0 &&
+		if (file_write_all(fd, data, bytes) == 0 && fsync(fd) == 0 &&
 		    renameat(dir->fd, temporary, dir->fd, file) == 0) {
 			close(fd);
 			fsync(dir->fd); /* the name too */
 			return 0;
 		}
-		state_dir_fail(error, 0, "cannot %s %s/%s: %s", step, dir->path, file,
-			       strerror(errno));
+	}
+	state_dir_fail(error, 0, "cannot %s %s/%s: %s", step, dir->path, file, strerror(errno));
+	if (fd >= 0) {
 		close(fd);
 		unlinkat(dir->fd, temporary, 0);
-		return RSTUN_E_STATE_WRITE_FAILED;
 	}
-	return state_dir_fail(error, RSTUN_E_STATE_WRITE_FAILED, "cannot %s %s/%s: %s", step,
-			      dir->path, file, strerror(errno));
+	return RSTUN_E_STATE_WRITE_FAILED;
 }
 
 int state_dir_secret(const struct state_dir *dir, const char *file,

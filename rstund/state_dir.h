@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where a role keeps what must outlive the process: a folder of its own in the state directory
- * (server-0.0.0.0_3515), 0700, locked by one process at a time (flock on the file `lock` in it).
+ * (server-0.0.0.0_3515), 0700, locked by one process at a time (flock on the file `lock` in it). A
+ * daemon with a configuration has the directory itself, with a lock of its own.
  *
  * The state directory is --state-dir, else $STATE_DIRECTORY (systemd; its first entry), else
  * /var/lib/rstund for root, else $XDG_STATE_HOME/rstund, else ~/.local/state/rstund.
@@ -20,7 +21,7 @@
 #define STATE_DIR_SECRET_BYTES 32
 
 struct state_dir {
-	char *path; /* of the role's folder */
+	char *path; /* of the role's folder, or of the directory itself */
 	int fd;     /* it, open; -1 = not open */
 	int lock_fd;
 };
@@ -34,11 +35,25 @@ struct state_dir {
  */
 int state_dir_open(struct state_dir *ret, const char *option, const char *name,
 		   char error[STATE_DIR_ERROR_SIZE]);
+/*
+ * The state directory itself, for a daemon with a configuration; roles' folders in it have locks of
+ * their own. One that others can write into is refused (RSTUN_E_FILE_PERMISSIONS, with the chmod to
+ * run) and not changed; one that they can read is taken, because the files in it are private.
+ */
+int state_dir_open_top(struct state_dir *ret, const char *option, char error[STATE_DIR_ERROR_SIZE]);
 void state_dir_close(struct state_dir *dir); /* also of STATE_DIR_NONE */
 
 /* The name in the form it has on disk: [A-Za-z0-9._-] stay, ':' and others become '_', brackets go.
  */
 void state_dir_safe_name(char *buf, size_t size, const char *name);
+
+/*
+ * A new file (0600) with this content in the place of the old one, whole or not at all: temporary
+ * file, fsync, rename, fsync of the directory. RSTUN_E_STATE_WRITE_FAILED: the old one is as it was
+ * and the temporary one is gone.
+ */
+int state_dir_write(const struct state_dir *dir, const char *file, const void *data, size_t bytes,
+		    char error[STATE_DIR_ERROR_SIZE]);
 
 /*
  * Reads a secret of 32 bytes, or makes it when there is none (written to a temporary file, synced,

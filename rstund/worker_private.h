@@ -15,6 +15,8 @@
 #include <sys/queue.h>
 
 struct client;
+struct client_probe;
+struct message;
 struct server;
 struct server_claim;
 
@@ -25,11 +27,24 @@ struct worker_role {
 	struct tunnel_env env;
 	struct server *server; /* one of the two */
 	struct client *client;
-	bool drained; /* was reported */
+	bool drained;  /* was reported */
+	bool removing; /* is freed when it is drained */
+	struct loop_task remove_task;
 	LIST_ENTRY(worker_role) link;
 };
 
 LIST_HEAD(worker_roles, worker_role);
+
+/* A test of a client that runs. */
+struct worker_test {
+	struct worker *worker;
+	uint64_t gather;
+	unsigned role;
+	struct client_probe *probe;
+	LIST_ENTRY(worker_test) link;
+};
+
+LIST_HEAD(worker_tests, worker_test);
 
 struct worker {
 	struct worker_params params;
@@ -40,6 +55,7 @@ struct worker {
 	struct chunk_pool pool;
 	struct mailbox mailbox;
 	struct worker_roles roles;
+	struct worker_tests tests;
 	uint64_t lost_events;
 	uint64_t lost_datagrams; /* foreign ones for which there was no room */
 };
@@ -50,8 +66,14 @@ void worker_on_item(void *user, struct mailbox_item *item);
 /* ---- worker_tell.c: toward the main thread. When memory for a message is short, questions are
  * answered here with an error, events are counted as lost, and what gives something back is caught
  * up by a later probe of the session. ---- */
-void worker_tell_started(struct worker *w, unsigned role, int error, const char *text);
-void worker_tell_counters(struct worker_role *r);
+void worker_tell_started(struct worker *w, unsigned role, uint64_t id, int error, const char *text);
+/* `placement`: 0, or that of a question about what was not there. */
+void worker_tell_removed(struct worker *w, unsigned role, uint64_t id, uint64_t placement,
+			 const struct tunnel_counters *final);
+/* `each`: of every mapping and session, too. */
+void worker_tell_counters(struct worker_role *r, uint64_t gather, bool each);
+void worker_tell_flows(struct worker_role *r, uint64_t gather, uint64_t owner_id, uint64_t max);
+void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error);
 void worker_tell_probed(struct worker *w, unsigned role, uint64_t session_id, bool alive);
 
 /* Sinks and callbacks for the engine; user is the worker for the first, the worker_role for the
@@ -65,3 +87,11 @@ void worker_on_foreign(void *user, unsigned worker, const struct address *local,
 void worker_on_auth(void *user, bool held, uint64_t retry_after_ms);
 void worker_on_probed(void *user, uint64_t session_id, bool alive);
 void worker_on_drained(void *user);
+/* user is the worker_role. */
+void worker_on_removed(void *user, uint64_t id, const struct tunnel_counters *final);
+
+/* ---- worker_test.c: tests of clients ---- */
+void worker_test_start(struct worker *w, const struct message *m);
+void worker_test_cancel(struct worker *w, uint64_t gather);
+/* The role goes: its tests end with an error. */
+void worker_test_end_role(struct worker *w, unsigned role);

@@ -10,6 +10,7 @@
 #include "rstund/control/bus_event.h"
 #include "rstund/messages.h"
 #include "tunnel/client.h"
+#include "tunnel/flows.h"
 #include "tunnel/server.h"
 
 #include <stdio.h>
@@ -73,7 +74,7 @@ void worker_on_event(void *user, const struct tunnel_event *e)
 			  must);
 }
 
-void worker_tell_started(struct worker *w, unsigned role, int error, const char *text)
+void worker_tell_started(struct worker *w, unsigned role, uint64_t id, int error, const char *text)
 {
 	struct message *m = worker_message(w, MESSAGE_STARTED, role);
 
@@ -81,6 +82,7 @@ void worker_tell_started(struct worker *w, unsigned role, int error, const char 
 		log_error(&w->log, "worker", "memory ran out while a role was starting");
 		return;
 	}
+	m->started.id = id;
 	m->started.error = error;
 	if (error != 0)
 		snprintf(m->started.text, sizeof(m->started.text), "%s",
@@ -88,16 +90,150 @@ void worker_tell_started(struct worker *w, unsigned role, int error, const char 
 	worker_tell(w, m);
 }
 
-void worker_tell_counters(struct worker_role *r)
+void worker_tell_removed(struct worker *w, unsigned role, uint64_t id, uint64_t placement,
+			 const struct tunnel_counters *final)
 {
-	struct message *m = worker_message(r->worker, MESSAGE_COUNTERS, r->index);
+	struct message *m = worker_message(w, MESSAGE_REMOVED, role);
+
+	if (m == NULL) {
+		log_error(&w->log, "worker", "memory ran out while something was removed");
+		return;
+	}
+	m->removed.id = id;
+	m->removed.placement = placement;
+	m->removed.final = *final;
+	worker_tell(w, m);
+}
+
+void worker_on_removed(void *user, uint64_t id, const struct tunnel_counters *final)
+{
+	struct worker_role *r = user;
+
+	worker_tell_removed(r->worker, r->index, id, 0, final);
+}
+
+void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error)
+{
+	struct message *m = worker_message(w, MESSAGE_GATHERED, 0);
 
 	if (m == NULL)
-		return;
+		return; /* the main thread does not wait for ever */
+	m->gather = gather;
+	m->gathered.count = count;
+	m->gathered.error = error;
+	worker_tell(w, m);
+}
+
+/* ---- Lists of unknown length: counted first, then written into the message's data ---- */
+
+struct worker_list {
+	struct message *message; /* NULL: count only */
+	size_t count, room;
+	uint64_t total;
+};
+
+static void worker_visit_counters(struct worker_role *r,
+				  void (*visit)(void *user, uint64_t id,
+						const struct tunnel_counters *counters),
+				  struct worker_list *list)
+{
 	if (r->server != NULL)
-		server_counters(r->server, &m->counters);
+		server_visit_counters(r->server, visit, list);
 	else
-		client_counters(r->client, &m->counters);
+		client_visit_counters(r->client, visit, list);
+}
+
+static void worker_put_counters(void *user, uint64_t id, const struct tunnel_counters *counters)
+{
+	struct worker_list *list = user;
+
+	if (list->message != NULL && list->count < list->room) {
+		struct message_counters *at = (struct message_counters *)list->message->data;
+
+		at[list->count] = (struct message_counters){.id = id, .counters = *counters};
+	}
+	list->count++;
+}
+
+static void worker_fill_counters(struct worker_role *r, struct message *m, uint64_t gather)
+{
+	m->worker = r->worker->params.index;
+	m->gather = gather;
+	if (r->server != NULL)
+		server_counters(r->server, &m->counters.sum);
+	else
+		client_counters(r->client, &m->counters.sum);
+}
+
+void worker_tell_counters(struct worker_role *r, uint64_t gather, bool each)
+{
+	struct worker_list list = {.message = NULL};
+	struct message *m;
+
+	if (each)
+		worker_visit_counters(r, worker_put_counters, &list);
+	list.room = list.count;
+	m = message_new(MESSAGE_COUNTERS, r->index, list.room * sizeof(struct message_counters));
+	if (m == NULL)
+		return;
+	list = (struct worker_list){.message = m, .room = list.room};
+	if (each)
+		worker_visit_counters(r, worker_put_counters, &list);
+	m->counters.count = list.room;
+	worker_fill_counters(r, m, gather);
+	worker_tell(r->worker, m);
+}
+
+static void worker_put_flow(void *user, const struct flow_info *flow)
+{
+	struct worker_list *list = user;
+	struct message_flow *to;
+
+	list->total++;
+	if (list->count >= list->room)
+		return;
+	if (list->message != NULL) {
+		to = (struct message_flow *)list->message->data + list->count;
+		*to = (struct message_flow){
+			.flow_id = flow->flow_id,
+			.owner_id = flow->owner_id,
+			.proto = flow->proto,
+			.in_bytes = flow->in_bytes,
+			.out_bytes = flow->out_bytes,
+			.age_ms = flow->age_ms,
+			.idle_ms = flow->idle_ms,
+		};
+		if (flow->source != NULL)
+			to->source = *flow->source;
+		snprintf(to->target, sizeof(to->target), "%s",
+			 flow->target != NULL ? flow->target : "");
+	}
+	list->count++;
+}
+
+static void worker_visit_flows(struct worker_role *r, uint64_t owner_id, struct worker_list *list)
+{
+	if (r->server != NULL)
+		server_visit_flows(r->server, owner_id, worker_put_flow, list);
+	else
+		client_visit_flows(r->client, owner_id, worker_put_flow, list);
+}
+
+void worker_tell_flows(struct worker_role *r, uint64_t gather, uint64_t owner_id, uint64_t max)
+{
+	struct worker_list list = {.room = max};
+	struct message *m;
+
+	worker_visit_flows(r, owner_id, &list);
+	m = message_new(MESSAGE_FLOWS, r->index, list.count * sizeof(struct message_flow));
+	if (m == NULL)
+		return;
+	list = (struct worker_list){.message = m, .room = list.count};
+	worker_visit_flows(r, owner_id, &list);
+	m->worker = r->worker->params.index;
+	m->gather = gather;
+	m->listed.count = list.count;
+	m->listed.total = list.total;
 	worker_tell(r->worker, m);
 }
 
@@ -187,6 +323,10 @@ void worker_on_drained(void *user)
 	if (r->drained)
 		return;
 	r->drained = true;
+	if (r->removing) {
+		loop_task_schedule(&r->worker->loop, &r->remove_task);
+		return;
+	}
 	m = worker_message(r->worker, MESSAGE_DRAINED, r->index);
 	if (m != NULL)
 		worker_tell(r->worker, m);

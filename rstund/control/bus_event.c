@@ -4,6 +4,7 @@
  */
 #include "rstund/control/bus_event.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,14 +39,17 @@ static const char *bus_event_extra(enum bus_event_type type, const struct tunnel
 {
 	switch (type) {
 	case BUS_EVENT_STATE:
+	case BUS_EVENT_CERT:
 		return e->state.peer_software;
 	case BUS_EVENT_SESSION:
 		return e->session.peer_software;
 	case BUS_EVENT_FLOW:
 		return e->flow.target;
 	case BUS_EVENT_STAT:
-	case BUS_EVENT_ROLE:
+	case BUS_EVENT_SERVER:
 	case BUS_EVENT_MAPPING:
+	case BUS_EVENT_CLIENT:
+	case BUS_EVENT_DAEMON:
 	case BUS_EVENT_LOG:
 		break;
 	}
@@ -88,14 +92,19 @@ struct bus_event *bus_event_new(enum bus_event_type type, const struct tunnel_ev
 		copy->tunnel.session.bound = bus_event_keep(&copy->bound, e->session.bound);
 		copy->tunnel.session.peer_software = extra;
 		break;
-	case BUS_EVENT_ROLE:
+	case BUS_EVENT_SERVER:
 		copy->tunnel.role.bound = bus_event_keep(&copy->bound, e->role.bound);
 		break;
 	case BUS_EVENT_FLOW:
 		copy->tunnel.flow.source = bus_event_keep(&copy->bound, e->flow.source);
 		copy->tunnel.flow.target = extra;
 		break;
+	case BUS_EVENT_CERT:
+		copy->tunnel.state.peer_software = extra;
+		break;
 	case BUS_EVENT_STAT:
+	case BUS_EVENT_CLIENT:
+	case BUS_EVENT_DAEMON:
 	case BUS_EVENT_LOG:
 		break;
 	}
@@ -120,6 +129,22 @@ struct bus_event *bus_event_new_log(enum log_level level, const char *scope, con
 	return e;
 }
 
+void bus_event_set_scope(struct bus_event *e, const char *scope)
+{
+	snprintf(e->scope_text, sizeof(e->scope_text), "%s", scope);
+	e->scope = e->scope_text;
+}
+
+const char *bus_event_target(const struct bus_event *e, char buf[ADDRESS_TARGET_TEXT_SIZE])
+{
+	const struct mapping *mapping = e->tunnel.mapping;
+
+	if (e->tunnel.flow.target[0] != '\0' || mapping == NULL)
+		return e->tunnel.flow.target;
+	return target_format(buf, ADDRESS_TARGET_TEXT_SIZE,
+			     mapping->mode == MAPPING_OUT ? &mapping->remote : &mapping->local);
+}
+
 struct bus_event *bus_event_ref(struct bus_event *e)
 {
 	e->refs++;
@@ -128,6 +153,8 @@ struct bus_event *bus_event_ref(struct bus_event *e)
 
 void bus_event_unref(struct bus_event *e)
 {
-	if (e != NULL && --e->refs == 0)
-		free(e);
+	if (e == NULL || --e->refs > 0)
+		return;
+	free(e->body);
+	free(e);
 }

@@ -166,11 +166,14 @@ static void event_text_role(struct event_text *t)
 	case TUNNEL_STOPPED:
 		event_text_line(t, LOG_LEVEL_INFO, "%s", event_text_reason(e, "stopped"));
 		break;
+	case TUNNEL_FAILED:
+		event_text_line(t, LOG_LEVEL_ERROR, "failed, it is tried again: %s",
+				event_text_reason(e, "not listening"));
+		break;
 	case TUNNEL_IDLE:
 	case TUNNEL_CONNECTING:
 	case TUNNEL_CONNECTED:
 	case TUNNEL_RECONNECTING:
-	case TUNNEL_FAILED:
 		break;
 	}
 }
@@ -180,13 +183,15 @@ static void event_text_flow(struct event_text *t)
 {
 	const struct tunnel_event *e = &t->event->tunnel;
 	char mapping[MAPPING_TEXT_SIZE + 8], source[ADDRESS_TEXT_SIZE];
+	char buf[ADDRESS_TARGET_TEXT_SIZE];
+	const char *target = bus_event_target(t->event, buf);
 
 	event_text_line(t, LOG_LEVEL_TRACE,
 			"%s: flow%s%s%s%s ended after %llu ms, %llu bytes in, %llu out: %s",
 			event_text_mapping(mapping, sizeof(mapping), e),
 			e->flow.source != NULL ? " from " : "",
 			e->flow.source != NULL ? event_text_address(source, e->flow.source) : "",
-			e->flow.target[0] != '\0' ? " to " : "", e->flow.target,
+			target[0] != '\0' ? " to " : "", target,
 			(unsigned long long)e->flow.duration_ms,
 			(unsigned long long)e->flow.in_bytes, (unsigned long long)e->flow.out_bytes,
 			event_text_reason(e, "done"));
@@ -197,8 +202,8 @@ static void event_text_traffic(struct event_text *t)
 {
 	const struct tunnel_counters *c = &t->event->tunnel.stat;
 
-	if (t->event->tunnel.id != 0)
-		return;
+	if (t->event->tunnel.id != 0 || t->event->id[0] == '\0')
+		return; /* of a mapping, or of everything: for the control API */
 	event_text_line(
 		t, LOG_LEVEL_INFO,
 		"traffic rx_bytes=%llu tx_bytes=%llu rx_dgrams=%llu tx_dgrams=%llu "
@@ -234,7 +239,7 @@ void event_text_lines(const struct bus_event *e,
 	case BUS_EVENT_FLOW:
 		event_text_flow(&t);
 		break;
-	case BUS_EVENT_ROLE:
+	case BUS_EVENT_SERVER:
 		event_text_role(&t);
 		break;
 	case BUS_EVENT_MAPPING:
@@ -242,6 +247,10 @@ void event_text_lines(const struct bus_event *e,
 			event_text_line(&t, LOG_LEVEL_INFO, "%s: listening on %s",
 					event_text_mapping(mapping, sizeof(mapping), &e->tunnel),
 					event_text_address(bound, e->tunnel.state.bound));
+		break;
+	case BUS_EVENT_CLIENT:
+	case BUS_EVENT_DAEMON:
+	case BUS_EVENT_CERT:
 		break;
 	case BUS_EVENT_LOG:
 		line(user, e->log.level, e->scope, e->log.text);

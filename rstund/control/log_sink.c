@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,7 +31,7 @@ struct log_sink {
 	pthread_t thread;
 	int fd;
 	enum log_level level;
-	bool journal;
+	enum log_sink_format format; /* never LOG_SINK_AUTO */
 	uint64_t lost; /* main thread: lines lost and not yet told */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* something was put in or taken out, or `stop` was set */
@@ -104,7 +105,7 @@ static void *log_sink_run(void *user)
 	return NULL;
 }
 
-int log_sink_new(struct log_sink **ret, int fd, enum log_level level)
+int log_sink_new(struct log_sink **ret, int fd, enum log_level level, enum log_sink_format format)
 {
 	struct log_sink *s = calloc(1, sizeof(*s));
 	pthread_condattr_t attr;
@@ -114,7 +115,9 @@ int log_sink_new(struct log_sink **ret, int fd, enum log_level level)
 		return RSTUN_E_NOMEM;
 	s->fd = fd;
 	s->level = level;
-	s->journal = log_sink_is_journal(fd);
+	s->format = format;
+	if (format == LOG_SINK_AUTO)
+		s->format = log_sink_is_journal(fd) ? LOG_SINK_JOURNAL : LOG_SINK_TEXT;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -131,6 +134,11 @@ int log_sink_new(struct log_sink **ret, int fd, enum log_level level)
 	return 0;
 }
 
+void log_sink_set_level(struct log_sink *s, enum log_level level)
+{
+	s->level = level;
+}
+
 static int log_sink_priority(enum log_level level)
 {
 	static const int priorities[] = {
@@ -141,6 +149,55 @@ static int log_sink_priority(enum log_level level)
 	return priorities[level];
 }
 
+/* Appends text inside quotes of JSON to a line, as much as leaves `keep` bytes free. */
+static size_t log_sink_escape(char line[LOG_SINK_LINE_SIZE], size_t used, const char *text,
+			      size_t keep)
+{
+	size_t left = strlen(text), limit = LOG_SINK_LINE_SIZE - keep;
+
+	while (left > 0) {
+		char escape[8];
+		size_t bytes = utf8_decode(NULL, text, left), step = bytes > 0 ? bytes : 1;
+		const char *from = text;
+
+		if (bytes == 0 || (unsigned char)*text < 0x20) {
+			/* U+FFFD is what stands for bytes that are no character. */
+			snprintf(escape, sizeof(escape), "\\u%04x",
+				 bytes == 0 ? 0xfffdU : (unsigned)*text);
+			from = escape;
+			bytes = strlen(escape);
+		} else if (*text == '"' || *text == '\\') {
+			snprintf(escape, sizeof(escape), "\\%c", *text);
+			from = escape;
+			bytes = 2;
+		}
+		if (used + bytes > limit)
+			break;
+		memcpy(line + used, from, bytes);
+		used += bytes;
+		text += step;
+		left -= step;
+	}
+	return used;
+}
+
+static size_t log_sink_format_json(char line[LOG_SINK_LINE_SIZE], enum log_level level,
+				   const char *scope, const char *text, int64_t wall_us)
+{
+	static const char middle[] = "\",\"message\":\"", end[] = "\"}\n";
+	char when[32];
+	size_t used = (size_t)snprintf(line, LOG_SINK_LINE_SIZE,
+				       "{\"timestamp\":\"%s\",\"level\":\"%s\",\"scope\":\"",
+				       clock_format(when, sizeof(when), wall_us),
+				       log_level_name(level));
+
+	used = log_sink_escape(line, used, scope, LOG_SINK_LINE_SIZE / 2);
+	memcpy(line + used, middle, sizeof(middle) - 1);
+	used = log_sink_escape(line, used + sizeof(middle) - 1, text, sizeof(end) - 1);
+	memcpy(line + used, end, sizeof(end) - 1);
+	return used + sizeof(end) - 1;
+}
+
 /* Formats a line with its newline; cut when too long. Returns its bytes. */
 static size_t log_sink_format(const struct log_sink *s, char line[LOG_SINK_LINE_SIZE],
 			      enum log_level level, const char *scope, const char *text,
@@ -149,7 +206,9 @@ static size_t log_sink_format(const struct log_sink *s, char line[LOG_SINK_LINE_
 	char when[32];
 	int n;
 
-	if (s->journal)
+	if (s->format == LOG_SINK_JSON)
+		return log_sink_format_json(line, level, scope, text, wall_us);
+	if (s->format == LOG_SINK_JOURNAL)
 		n = snprintf(line, LOG_SINK_LINE_SIZE, "<%d>[%s] %s\n", log_sink_priority(level),
 			     scope, text);
 	else

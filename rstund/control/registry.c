@@ -33,16 +33,13 @@ struct registry_socket {
 
 LIST_HEAD(registry_sockets, registry_socket);
 LIST_HEAD(registry_entries, registry_entry);
-LIST_HEAD(registry_mappings, registry_mapping);
 
 struct registry {
 	const struct registry_ops *ops;
 	void *user;
 	size_t socket_count;
-	size_t never_up;
 	struct registry_sockets sockets[REGISTRY_BUCKETS];   /* by port */
 	struct registry_entries sessions[REGISTRY_BUCKETS];  /* by session id */
-	struct registry_mappings mappings[REGISTRY_BUCKETS]; /* by id */
 };
 
 int registry_new(struct registry **ret, const struct registry_ops *ops, void *user)
@@ -185,11 +182,33 @@ static void registry_grant_new(struct registry *r, struct registry_entry *e)
 	}
 }
 
+/* Whoever holds the address keeps it, and is not even asked whether it lives. */
+static void registry_probe_address(struct registry *r, const struct registry_claim *claim)
+{
+	struct address bound;
+	int fd = -1, rc;
+
+	rc = registry_holder(r, claim) != NULL
+		     ? RSTUN_E_ADDRESS_IN_USE
+		     : r->ops->bind(r->user, claim->proto, &claim->address, &fd, &bound);
+	if (rc != 0) {
+		registry_refuse(r, claim,
+				rc == RSTUN_E_ADDRESS_IN_USE ? RSTUN_E_REMOTE_ADDRESS_IN_USE : rc);
+		return;
+	}
+	close(fd);
+	r->ops->answer(r->user, claim, 0, -1, &bound);
+}
+
 void registry_claim(struct registry *r, const struct registry_claim *claim)
 {
 	struct registry_socket *s;
 	struct registry_entry *e;
 
+	if (claim->probe) {
+		registry_probe_address(r, claim);
+		return;
+	}
 	if (registry_find(r, claim->role, claim->session_id) != NULL) {
 		registry_refuse(r, claim, RSTUN_E_ALREADY_EXISTS);
 		return;
@@ -296,6 +315,33 @@ void registry_release(struct registry *r, unsigned role, uint64_t session_id)
 		registry_leave(r, e);
 }
 
+static void registry_forget_some(struct registry *r, struct registry_entries *bucket,
+				 unsigned role, unsigned worker, bool holders)
+{
+	struct registry_entry *e = LIST_FIRST(bucket);
+
+	while (e != NULL) {
+		if (e->claim.role != role || e->claim.worker != worker ||
+		    (!holders && TAILQ_FIRST(&e->socket->queue) == e)) {
+			e = LIST_NEXT(e, session_link);
+			continue;
+		}
+		registry_leave(r, e);
+		e = LIST_FIRST(bucket); /* others may have gone with it */
+	}
+}
+
+void registry_forget(struct registry *r, unsigned role, unsigned worker)
+{
+	if (r == NULL)
+		return;
+	/* Those that wait first, so that none of them is given what another one leaves. */
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		registry_forget_some(r, &r->sessions[i], role, worker, false);
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		registry_forget_some(r, &r->sessions[i], role, worker, true);
+}
+
 void registry_probed(struct registry *r, unsigned role, uint64_t session_id, bool alive)
 {
 	struct registry_entry *e = registry_find(r, role, session_id);
@@ -316,80 +362,17 @@ size_t registry_sockets(const struct registry *r)
 	return r->socket_count;
 }
 
-static struct registry_mapping *registry_find_mapping(const struct registry *r, unsigned role,
-						      uint64_t id)
-{
-	struct registry_mapping *m;
-
-	LIST_FOREACH (m, &r->mappings[id % REGISTRY_BUCKETS], link)
-		if (m->role == role && m->id == id)
-			return m;
-	return NULL;
-}
-
-int registry_add_mapping(struct registry *r, unsigned role, uint64_t id,
-			 const struct mapping *mapping)
-{
-	struct registry_mapping *m = calloc(1, sizeof(*m));
-
-	if (m == NULL)
-		return RSTUN_E_NOMEM;
-	m->role = role;
-	m->id = id;
-	m->mapping = *mapping;
-	LIST_INSERT_HEAD(&r->mappings[id % REGISTRY_BUCKETS], m, link);
-	r->never_up++;
-	return 0;
-}
-
-const struct registry_mapping *registry_update(struct registry *r, const struct bus_event *e)
-{
-	const struct tunnel_event *t = &e->tunnel;
-	struct registry_mapping *m;
-
-	if (e->type != BUS_EVENT_STATE && e->type != BUS_EVENT_MAPPING)
-		return NULL;
-	m = registry_find_mapping(r, e->role, t->id);
-	if (m == NULL)
-		return NULL;
-	if (t->state.bound != NULL)
-		m->bound = *t->state.bound;
-	if (e->type == BUS_EVENT_MAPPING)
-		return m;
-	m->state = t->state.now;
-	m->since_wall_us = e->wall_us;
-	m->attempt = t->state.attempt;
-	m->next_retry_ms = t->state.next_retry_ms;
-	if (t->error != 0)
-		m->last_error = t->error;
-	if (t->state.now == TUNNEL_TUNNELING && !m->ever_up) {
-		m->ever_up = true;
-		r->never_up--;
-	}
-	return m;
-}
-
-size_t registry_never_up(const struct registry *r)
-{
-	return r->never_up;
-}
-
 void registry_free(struct registry *r)
 {
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < REGISTRY_BUCKETS; i++) {
 		struct registry_socket *s;
-		struct registry_mapping *m;
 
 		while ((s = LIST_FIRST(&r->sockets[i])) != NULL) {
 			while (!TAILQ_EMPTY(&s->queue))
 				registry_drop_entry(TAILQ_FIRST(&s->queue));
 			registry_drop_socket(r, s);
-		}
-		while ((m = LIST_FIRST(&r->mappings[i])) != NULL) {
-			LIST_REMOVE(m, link);
-			free(m);
 		}
 	}
 	free(r);

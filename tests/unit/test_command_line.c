@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -150,12 +151,128 @@ static void test_roles(void **state)
 		     "'rstund --help'\n",
 		     "sevrer", "-p", "1");
 	assert_usage("rstund: \"xyz\" is neither server nor client; try 'rstund --help'\n", "xyz");
-	assert_usage("rstund: \"--addr\" comes too early: the role, server or client, is first; "
+	assert_usage("rstund: --addr is an option of a role: the role, server or client, is first; "
 		     "try 'rstund --help'\n",
 		     "--addr", "1", "server");
-	assert_int_equal(parse(NULL, NULL), COMMAND_LINE_USAGE);
-	assert_non_null(strstr(err, "Usage: rstund server"));
-	assert_string_equal(out, "");
+	assert_usage("rstund: -a is an option of a role: the role, server or client, is first; try "
+		     "'rstund --help'\n",
+		     "-a", "1", "server");
+	assert_usage("rstund: unexpected \"server\": a role, server or client, is first; try "
+		     "'rstund "
+		     "--help'\n",
+		     "--socket", "x", "server");
+	assert_usage("rstund: unknown option --cofnig (did you mean --config?); try 'rstund "
+		     "--help'\n",
+		     "--cofnig", "x");
+}
+
+static void test_daemon(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(NULL), COMMAND_LINE_RUN);
+	assert_int_equal(line.role, COMMAND_LINE_NONE);
+	assert_int_equal(line.daemon.drain_ms, 5000);
+	assert_int_equal(line.daemon_given, 0);
+	assert_int_equal(line.set.client_count + line.set.server_count, 0);
+	setenv(PASSWORD_VARIABLE, "unused", 1);
+	assert_run("--socket", "/tmp/s", "-w", "3", "-lW", "--log-format=json", "--flow-log",
+		   "--drain-ms", "1m", "--ready-fd", "7", "--exit-on-failure", "--state-dir=d",
+		   "--admin-group", "adm", "--monitor-group=1000");
+	assert_null(getenv(PASSWORD_VARIABLE));
+	assert_int_equal(line.warning_count, 1);
+	assert_non_null(strstr(line.warnings[0], "RSTUN_PASSWORD is not used without a role"));
+	assert_string_equal(line.daemon.socket, "/tmp/s");
+	assert_int_equal(line.daemon.workers, 3);
+	assert_int_equal(line.daemon.ready_fd, 7);
+	assert_int_equal(line.daemon.drain_ms, 60000);
+	assert_true(line.daemon.flow_log && line.daemon.exit_on_failure);
+	assert_usage("rstund: --log-format: \"xml\" is not one of auto, text, journal, json; try "
+		     "'rstund --help'\n",
+		     "--log-format", "xml");
+	assert_usage("rstund: --check-config needs the file: --config FILE; try 'rstund --help'\n",
+		     "--check-config");
+	assert_usage("rstund: --socket is given twice; try 'rstund --help'\n", "--socket", "a",
+		     "--socket", "b");
+}
+
+/* Options of the daemon beside a role, and options of a role that are the daemon's too. */
+static void test_daemon_beside_a_role(void **state)
+{
+	(void)state;
+	assert_run("server", "-p", "x", "--socket", "/tmp/s", "--drain-ms=0", "-w", "2", "-lE",
+		   "--ready-fd", "9", "--exit-on-failure", "--state-dir", "d", "--flow-log",
+		   "--log-format", "text");
+	assert_string_equal(line.daemon.socket, "/tmp/s");
+	assert_int_equal(line.daemon.drain_ms, 0);
+	assert_int_equal(line.daemon.workers, 2);
+	assert_int_equal(line.daemon.loglevel, 4);
+	assert_int_equal(line.daemon.ready_fd, 9);
+	assert_true(line.daemon.exit_on_failure && line.daemon.flow_log);
+	assert_string_equal(line.daemon.state_dir, "d");
+	assert_int_equal(__builtin_popcount(line.daemon_given), 4);
+	assert_run("client", "-a", "1", "-p", "x", "-t", "OUT^1^ANY", "--admin-group", "adm");
+	assert_string_equal(line.daemon.admin_group, "adm");
+	assert_true(line.daemon.ready_fd == UINT64_MAX);
+	assert_usage("rstund client: unknown option --config; try 'rstund client --help'\n", "c",
+		     "--config", "x");
+}
+
+static void write_config(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fchmod(fileno(file), 0600), 0);
+	assert_true(fputs(text, file) >= 0);
+	fclose(file);
+}
+
+static void test_config(void **state)
+{
+	char directory[] = "/tmp/rstund-command-XXXXXX", path[64], want[512];
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/c", directory);
+	write_config(path, "[daemon]\nworkers = 3\nsocket = /of/file\ndrain-ms = 7\n[server a]\n"
+			   "password = x\n[client b]\nserver-addr = h\npassword = y\n"
+			   "hop-interval-ms = 5\ntcp-mappings = OUT^1^ANY,OUT^2^ANY\n");
+	assert_run("--config", path, "--socket", "/of/line", "--ready-fd", "5");
+	assert_int_equal(line.role, COMMAND_LINE_NONE);
+	assert_string_equal(line.daemon.socket, "/of/line");
+	assert_string_equal(line.daemon.config_file, path);
+	assert_int_equal(line.daemon.workers, 3);
+	assert_int_equal(line.daemon.drain_ms, 7);
+	assert_int_equal(line.daemon.ready_fd, 5);
+	assert_string_equal(line.set.daemon.socket, "/of/file");
+	assert_int_equal(line.set.client_count, 1);
+	assert_int_equal(line.set.mapping_count, 2);
+	assert_int_equal(line.warning_count, 1);
+	snprintf(want, sizeof(want), "%s:10: hop-interval-ms: 5 is raised to 5000", path);
+	assert_string_equal(line.warnings[0], want);
+
+	assert_int_equal(parse("--config", path, "--check-config", NULL), COMMAND_LINE_DONE);
+	snprintf(want, sizeof(want), "%s: 1 client, 1 server, 2 mappings: ok\n", path);
+	assert_string_equal(out, want);
+	snprintf(want, sizeof(want), "%s:10: hop-interval-ms: 5 is raised to 5000 "
+				     "(warning)\n", path);
+	assert_string_equal(err, want);
+
+	write_config(path, "[server a]\nzebra = 1\n[client]\npassword = x\nserver-addr = y\n");
+	for (int check = 0; check < 2; check++) {
+		assert_int_equal(parse("--config", path, check ? "--check-config" : NULL, NULL),
+				 COMMAND_LINE_FAILED);
+		snprintf(want, sizeof(want), "%s:2: zebra: unknown key in [server a]\n%s:3: "
+					     "[client] "
+			 "needs a name: write [client NAME]\n", path, path);
+		assert_string_equal(err, want);
+		assert_string_equal(out, "");
+	}
+	unlink(path);
+	assert_int_equal(parse("--config", path, NULL), COMMAND_LINE_FAILED);
+	snprintf(want, sizeof(want), "%s: it cannot be read: No such file or directory\n", path);
+	assert_string_equal(err, want);
+	rmdir(directory);
 }
 
 static void test_refused(void **state)
@@ -265,13 +382,16 @@ static void check_help(enum command_line_role role, size_t width)
 	FILE *file = open_memstream(&text, &bytes);
 
 	assert_non_null(file);
-	command_line_help(file, &role, width);
+	command_line_help(file, role, width);
 	fclose(file);
 	for (size_t i = 0; i < count; i++) {
 		char option[64];
 
-		snprintf(option, sizeof(option), "--%s", rows[i].name);
-		assert_non_null(strstr(text, option));
+		snprintf(option, sizeof(option), "--%s ", rows[i].name);
+		if (rows[i].type == FIELD_BOOL)
+			option[strlen(option) - 1] = '\0';
+		assert_int_equal(strstr(text, option) == NULL,
+				 (rows[i].flags & FIELD_API_ONLY) != 0);
 	}
 	for (at = text; *at != '\0'; at += strcspn(at, "\n") + 1) {
 		size_t length = strcspn(at, "\n");
@@ -289,6 +409,7 @@ static void test_help(void **state)
 	check_help(COMMAND_LINE_CLIENT, 80);
 	check_help(COMMAND_LINE_SERVER, 80);
 	check_help(COMMAND_LINE_CLIENT, 100);
+	check_help(COMMAND_LINE_NONE, 80);
 	assert_int_equal(parse("client", "--help", NULL), COMMAND_LINE_DONE);
 	assert_non_null(strstr(out, "Usage: rstund client"));
 	assert_non_null(strstr(out, "[default: chacha20-poly1305]"));
@@ -318,6 +439,9 @@ int main(void)
 		T(test_ways_to_write),
 		T(test_options_that_add_up),
 		T(test_roles),
+		T(test_daemon),
+		T(test_daemon_beside_a_role),
+		T(test_config),
 		T(test_refused),
 		T(test_password_leaves_argv),
 		T(test_environment),

@@ -74,7 +74,7 @@ static void test_mask_and_order(void **state)
 	subscribe(&all, &bus, BUS_EVENT_ALL);
 	subscribe(&logs, &bus, BUS_EVENT_MASK(BUS_EVENT_LOG));
 	event_bus_publish(&bus, line("one"));
-	event_bus_publish(&bus, bus_event_new(BUS_EVENT_ROLE, &role, 0, 0));
+	event_bus_publish(&bus, bus_event_new(BUS_EVENT_SERVER, &role, 0, 0));
 	event_bus_publish(&bus, line("three"));
 	assert_int_equal(all.count, 3);
 	assert_int_equal(logs.count, 2);

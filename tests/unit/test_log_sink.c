@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer of log lines: the two forms of a line, levels, a reader that stops (the caller never
+ * The writer of log lines: the three forms of a line, levels, a reader that stops (the caller never
  * waits, and what was lost is said), and a descriptor that is dead.
  */
 #include <setjmp.h>
@@ -64,7 +64,7 @@ static void test_line(void **state)
 	(void)state;
 	unsetenv("JOURNAL_STREAM");
 	open_pipe(fds);
-	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO), 0);
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO, LOG_SINK_AUTO), 0);
 	log_sink_write(s, LOG_LEVEL_DEBUG, "web", "not asked for", WALL_US);
 	log_sink_write(s, LOG_LEVEL_INFO, "web", "one", WALL_US);
 	log_sink_lost(s, 3);
@@ -94,7 +94,7 @@ static void test_journal(void **state)
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
 		 (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
-	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_TRACE), 0);
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_TRACE, LOG_SINK_AUTO), 0);
 	unsetenv("JOURNAL_STREAM");
 	log_sink_write(s, LOG_LEVEL_WARN, "web", "one", WALL_US);
 	log_sink_write(s, LOG_LEVEL_TRACE, "web", "two", WALL_US);
@@ -103,6 +103,99 @@ static void test_journal(void **state)
 	reader_init(&r, fds[0]);
 	reader_run(&r);
 	assert_string_equal(r.text, "<4>[web] one\n<7>[web] two\n");
+	free(r.text);
+	close(fds[0]);
+}
+
+/* What was written in this format, read back. The caller frees it. */
+static char *written(enum log_sink_format format, const char *scope, const char *text)
+{
+	struct log_sink *s;
+	struct reader r;
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0); /* room for the longest line */
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO, format), 0);
+	log_sink_write(s, LOG_LEVEL_WARN, scope, text, WALL_US);
+	log_sink_free(s);
+	close(fds[1]);
+	reader_init(&r, fds[0]);
+	reader_run(&r);
+	close(fds[0]);
+	return r.text;
+}
+
+static void check_written(enum log_sink_format format, const char *text, const char *want)
+{
+	char *line = written(format, "web", text);
+
+	assert_string_equal(line, want);
+	free(line);
+}
+
+static void test_formats(void **state)
+{
+	(void)state;
+	check_written(LOG_SINK_JOURNAL, "one", "<4>[web] one\n");
+	check_written(LOG_SINK_TEXT, "one", "2026-11-22T10:11:12.345Z warn  [web] one\n");
+#define JSON_LINE(message)                                                                         \
+	"{\"timestamp\":\"2026-11-22T10:11:12.345Z\",\"level\":\"warn\",\"scope\":\"web\","           \
+	"\"message\":\"" message "\"}\n"
+	check_written(LOG_SINK_JSON, "one", JSON_LINE("one"));
+	check_written(LOG_SINK_JSON, "", JSON_LINE(""));
+	check_written(LOG_SINK_JSON, "a\"b\\c\td\x01\x7f",
+		      JSON_LINE("a\\\"b\\\\c\\u0009d\\u0001\x7f"));
+	check_written(LOG_SINK_JSON, "\xc3\xa4\xe2\x82\xac", JSON_LINE("\xc3\xa4\xe2\x82\xac"));
+	/* What is no UTF-8 must not make the line unreadable. */
+	check_written(LOG_SINK_JSON, "x\xff\xc3", JSON_LINE("x\\ufffd\\ufffd"));
+}
+
+/* A line that is cut is still one line, and an object. */
+static void test_long_lines(void **state)
+{
+	static const enum log_sink_format formats[] = {LOG_SINK_TEXT, LOG_SINK_JOURNAL,
+						       LOG_SINK_JSON};
+	char *text = malloc(20001);
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		for (size_t bytes = 3900; bytes < 4200; bytes++) {
+			char *line;
+			size_t length;
+
+			memset(text, bytes % 2 == 0 ? 'x' : '\\', bytes);
+			text[bytes] = '\0';
+			line = written(formats[i], "web", text);
+			length = strlen(line);
+			assert_true(length > 3500 && length <= 4096);
+			assert_ptr_equal(strchr(line, '\n'), line + length - 1);
+			if (formats[i] == LOG_SINK_JSON)
+				assert_string_equal(line + length - 3, "\"}\n");
+			free(line);
+		}
+	}
+	free(text);
+}
+
+static void test_set_level(void **state)
+{
+	struct log_sink *s;
+	struct reader r;
+	int fds[2];
+
+	(void)state;
+	open_pipe(fds);
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_ERROR, LOG_SINK_JOURNAL), 0);
+	log_sink_write(s, LOG_LEVEL_WARN, "web", "one", WALL_US);
+	log_sink_set_level(s, LOG_LEVEL_TRACE);
+	log_sink_write(s, LOG_LEVEL_TRACE, "web", "two", WALL_US);
+	log_sink_set_level(s, LOG_LEVEL_WARN);
+	log_sink_write(s, LOG_LEVEL_INFO, "web", "three", WALL_US);
+	log_sink_free(s);
+	close(fds[1]);
+	reader_init(&r, fds[0]);
+	reader_run(&r);
+	assert_string_equal(r.text, "<7>[web] two\n");
 	free(r.text);
 	close(fds[0]);
 }
@@ -121,7 +214,7 @@ static void test_slow_reader(void **state)
 
 	(void)state;
 	open_pipe(fds);
-	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO), 0);
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO, LOG_SINK_AUTO), 0);
 	for (int i = 0; i < LINES; i++) {
 		snprintf(text, sizeof(text), "line %d", i);
 		log_sink_write(s, LOG_LEVEL_INFO, "web", text, WALL_US);
@@ -156,7 +249,7 @@ static void test_dead_descriptor(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	open_pipe(fds);
 	close(fds[0]);
-	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO), 0);
+	assert_int_equal(log_sink_new(&s, fds[1], LOG_LEVEL_INFO, LOG_SINK_AUTO), 0);
 	for (int i = 0; i < 20000; i++)
 		log_sink_write(s, LOG_LEVEL_INFO, "web", "nobody hears this", WALL_US);
 	log_sink_free(s);
@@ -168,6 +261,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_journal),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_set_level),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_dead_descriptor),
 	};

@@ -230,6 +230,33 @@ static void test_order(void **state)
 	assert_string_equal(found, "literal");
 }
 
+/* The ways of a configuration file. */
+static void test_single_sources(void **state)
+{
+	char word[64];
+
+	(void)state;
+	write_file("own\n", 4, 0600);
+	assert_int_equal(password_from_credential(&found, "password", error), 0);
+	assert_null(found); /* there are none */
+	setenv("CREDENTIALS_DIRECTORY", directory, 1);
+	assert_int_equal(password_from_credential(&found, "home.password", error), 0);
+	assert_null(found);
+	assert_int_equal(password_from_credential(&found, "password", error), 0);
+	assert_string_equal(found, "own");
+	password_free(found);
+	found = NULL;
+	assert_int_equal(password_from_file(&found, path, &process, error), 0);
+	assert_string_equal(found, "own");
+	setenv(PASSWORD_VARIABLE, "unused", 1);
+	assert_true(password_forget_variable());
+	assert_null(getenv(PASSWORD_VARIABLE));
+	assert_false(password_forget_variable());
+	assert_string_equal(password_shell_word(word, sizeof(word), "/a/b.c"), "/a/b.c");
+	assert_string_equal(password_shell_word(word, sizeof(word), "it's"), "'it'\\''s'");
+	assert_string_equal(password_shell_word(word, sizeof(word), "-r"), "./'-r'");
+}
+
 static void test_wipe(void **state)
 {
 	char text[] = "0123456789", two[] = "ab", none[] = "";
@@ -374,6 +401,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_file_content),	T(test_file_rights), T(test_file_kinds),
 		T(test_standard_input), T(test_environment), T(test_order),
+		T(test_single_sources),
 		T(test_wipe),		T(test_ask),	     T(test_ask_interrupted),
 		T(test_no_terminal),
 	};

@@ -71,7 +71,7 @@ static void rig_answer(void *user, const struct registry_claim *claim, int error
 	struct rig *rig = user;
 
 	assert_true(rig->answer_count < ANSWERS_MAX);
-	assert_true((error == 0) == (fd >= 0));
+	assert_true((error == 0 && !claim->probe) == (fd >= 0));
 	rig->answers[rig->answer_count++] = (struct answer){
 		.session_id = claim->session_id,
 		.error = error,
@@ -154,6 +154,29 @@ static void test_free_address(void **state)
 	assert_int_equal(registry_sockets(rig->registry), 3);
 	claim(rig, 5, "127.0.0.1:1001");
 	expect_answer(rig, 4, 5, 0);
+}
+
+/* What a part of a role had goes with it, and who waited on another worker gets it. */
+static void test_part_is_gone(void **state)
+{
+	struct registry_claim other = {.role = 0, .worker = 2, .session_id = 4};
+	struct rig *rig = *state;
+
+	assert_int_equal(address_parse(&other.address, "127.0.0.1:1000", 14), 0);
+	claim(rig, 1, "127.0.0.1:1000");
+	claim(rig, 2, "127.0.0.1:1000");
+	claim(rig, 3, "127.0.0.1:1001");
+	registry_claim(rig->registry, &other);
+	assert_int_equal(rig->answer_count, 2);
+	registry_forget(rig->registry, 1, 1); /* another role's */
+	assert_int_equal(registry_sockets(rig->registry), 2);
+	registry_forget(rig->registry, 0, 1);
+	assert_int_equal(registry_sockets(rig->registry), 1);
+	registry_release(rig->registry, 0, 1);
+	assert_int_equal(registry_sockets(rig->registry), 1);
+	registry_release(rig->registry, 0, 4);
+	assert_int_equal(registry_sockets(rig->registry), 0);
+	registry_forget(NULL, 0, 1);
 }
 
 static void test_picked_port_is_held(void **state)
@@ -286,43 +309,51 @@ static void test_bind_errors(void **state)
 	assert_int_equal(registry_sockets(rig->registry), 1);
 }
 
-static void test_mapping_states(void **state)
+static void ask(struct rig *rig, uint64_t session_id, enum mapping_proto proto, const char *address)
+{
+	struct registry_claim claim = {
+		.worker = 1, .session_id = session_id, .proto = proto, .probe = true};
+
+	assert_int_equal(address_parse(&claim.address, address, strlen(address)), 0);
+	registry_claim(rig->registry, &claim);
+}
+
+/* Who only asks gets nothing, and takes nothing from anybody: not even a look at whether the holder
+ * lives. */
+static void test_asking(void **state)
 {
 	struct rig *rig = *state;
-	struct mapping mapping = {.mode = MAPPING_OUT};
-	struct tunnel_event t = {.type = TUNNEL_EVENT_STATE, .id = 2, .text = ""};
-	const struct registry_mapping *m;
-	struct bus_event *e;
 
-	assert_int_equal(registry_add_mapping(rig->registry, 1, 1, &mapping), 0);
-	assert_int_equal(registry_add_mapping(rig->registry, 1, 2, &mapping), 0);
-	assert_int_equal(registry_never_up(rig->registry), 2);
-	t.state.now = TUNNEL_RECONNECTING;
-	t.error = RSTUN_E_TIMEOUT;
-	e = bus_event_new(BUS_EVENT_STATE, &t, 1, 5);
-	m = registry_update(rig->registry, e);
-	bus_event_unref(e);
-	assert_non_null(m);
-	assert_int_equal(m->last_error, RSTUN_E_TIMEOUT);
-	assert_false(m->ever_up);
-	t.state.now = TUNNEL_TUNNELING;
-	t.error = 0;
-	for (int i = 0; i < 2; i++) {
-		e = bus_event_new(BUS_EVENT_STATE, &t, 1, 6);
-		m = registry_update(rig->registry, e);
-		bus_event_unref(e);
-		assert_true(m->ever_up);
-		assert_int_equal(registry_never_up(rig->registry), 1);
-	}
-	e = bus_event_new(BUS_EVENT_STATE, &t, 0, 6); /* another role's */
-	assert_null(registry_update(rig->registry, e));
-	bus_event_unref(e);
+	ask(rig, 1, MAPPING_TCP, "127.0.0.1:1000");
+	expect_answer(rig, 0, 1, 0);
+	assert_int_equal(registry_sockets(rig->registry), 0);
+	claim(rig, 2, "127.0.0.1:1000");
+	expect_answer(rig, 1, 2, 0);
+	ask(rig, 3, MAPPING_TCP, "127.0.0.1:1000");
+	expect_answer(rig, 2, 3, RSTUN_E_REMOTE_ADDRESS_IN_USE);
+	ask(rig, 4, MAPPING_TCP, "0.0.0.0:1000");
+	expect_answer(rig, 3, 4, RSTUN_E_REMOTE_ADDRESS_IN_USE);
+	ask(rig, 5, MAPPING_UDP, "127.0.0.1:1000"); /* the other protocol */
+	expect_answer(rig, 4, 5, 0);
+	assert_int_equal(rig->probe_count, 0);
+	/* Nor does it wait for the holder, or keep anything that a release would have to find. */
+	registry_release(rig->registry, 0, 3);
+	registry_release(rig->registry, 0, 2);
+	assert_int_equal(rig->answer_count, 5);
+	assert_int_equal(registry_sockets(rig->registry), 0);
+	rig->bind_error = RSTUN_E_ADDRESS_IN_USE; /* another program */
+	ask(rig, 6, MAPPING_TCP, "127.0.0.1:1000");
+	expect_answer(rig, 5, 6, RSTUN_E_REMOTE_ADDRESS_IN_USE);
+	rig->bind_error = RSTUN_E_PERMISSION_DENIED;
+	ask(rig, 7, MAPPING_TCP, "127.0.0.1:1000");
+	expect_answer(rig, 6, 7, RSTUN_E_PERMISSION_DENIED);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_free_address, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_part_is_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_picked_port_is_held, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_live_holder_keeps_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dead_holder_loses_it, set_up, tear_down),
@@ -332,7 +363,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wildcard_overlaps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_waiting_is_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bind_errors, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_mapping_states, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_asking, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

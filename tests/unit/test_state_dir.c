@@ -15,9 +15,11 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +50,14 @@ static mode_t mode_of(const char *name)
 
 	assert_int_equal(stat(path_of(name), &st), 0);
 	return st.st_mode & 0777;
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path_of(name), &st), 0);
+	return st.st_size;
 }
 
 static int set_up(void **state)
@@ -102,6 +112,67 @@ static void test_modes_and_lock(void **state)
 	assert_int_equal(chmod(path_of("a/b/server-x"), 0755), 0);
 	assert_int_equal(state_dir_open(&dir, path_of("a/b"), "server-x", error), 0);
 	assert_int_equal(mode_of("a/b/server-x"), 0700);
+	state_dir_close(&dir);
+}
+
+static void test_top(void **state)
+{
+	struct state_dir dir, role, second = STATE_DIR_NONE;
+
+	(void)state;
+	assert_int_equal(state_dir_open_top(&dir, path_of("top"), error), 0);
+	assert_string_equal(dir.path, path_of("top"));
+	assert_int_equal(mode_of("top"), 0700);
+	assert_int_equal(access(path_of("top/lock"), F_OK), 0);
+	assert_int_equal(state_dir_open_top(&second, path_of("top"), error),
+			 RSTUN_E_ADDRESS_IN_USE);
+	assert_non_null(strstr(error, "with a configuration"));
+	/* A role's folder in it is another matter. */
+	assert_int_equal(state_dir_open(&role, path_of("top"), "server-x", error), 0);
+	state_dir_close(&role);
+	state_dir_close(&dir);
+	/* Others may look, and its mode is left alone; they may not write. */
+	assert_int_equal(chmod(path_of("top"), 0755), 0);
+	assert_int_equal(state_dir_open_top(&dir, path_of("top"), error), 0);
+	assert_int_equal(mode_of("top"), 0755);
+	state_dir_close(&dir);
+	assert_int_equal(chmod(path_of("top"), 0770), 0);
+	assert_int_equal(state_dir_open_top(&dir, path_of("top"), error), RSTUN_E_FILE_PERMISSIONS);
+	assert_non_null(strstr(error, "chmod 700"));
+	assert_int_equal(mode_of("top"), 0770);
+}
+
+static void test_write(void **state)
+{
+	struct rlimit old, small = {.rlim_cur = 100, .rlim_max = RLIM_INFINITY};
+	char data[300];
+	struct state_dir dir;
+
+	(void)state;
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(state_dir_open_top(&dir, path_of("top"), error), 0);
+	assert_int_equal(state_dir_write(&dir, "f", "old", 3, error), 0);
+	assert_int_equal(mode_of("top/f"), 0600);
+	/* The kernel takes 100 bytes, then none. */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(state_dir_write(&dir, "f", data, sizeof(data), error),
+			 RSTUN_E_STATE_WRITE_FAILED);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_non_null(strstr(error, "cannot write"));
+	assert_non_null(strstr(error, "top/f: "));
+	assert_int_equal(size_of("top/f"), 3);
+	assert_int_equal(access(path_of("top/.f.new"), F_OK), -1);
+	/* A rename that fails leaves nothing behind either. */
+	assert_int_equal(mkdir(path_of("top/d"), 0700), 0);
+	assert_int_equal(state_dir_write(&dir, "d", data, sizeof(data), error),
+			 RSTUN_E_STATE_WRITE_FAILED);
+	assert_int_equal(access(path_of("top/.d.new"), F_OK), -1);
+	assert_int_equal(state_dir_write(&dir, "f", data, sizeof(data), error), 0);
+	assert_int_equal(size_of("top/f"), sizeof(data));
 	state_dir_close(&dir);
 }
 
@@ -228,6 +299,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_safe_names),
 		cmocka_unit_test_setup_teardown(test_modes_and_lock, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_top, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_write, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_places, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_a_directory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_secret_stays, set_up, tear_down),
