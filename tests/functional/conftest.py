@@ -3,11 +3,14 @@
 there is one) $RSTUN; waiting limits are stretched by $RSTUND_TEST_SLOW."""
 import contextlib
 import os
+import shutil
+import tempfile
 
 import pytest
 
 from harness import net
-from harness.daemon import Fleet
+from harness.control import RSTUNCTL, Rstund
+from harness.daemon import RSTUND, Fleet
 from harness.link import Link
 from harness.pki import Pki
 
@@ -21,10 +24,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out long tests without --long, and rows of the table that the original cannot do."""
+    """Leaves out long tests without --long, what only root can do where we are not, and rows of
+    the table that the original cannot do."""
     kept, left = [], []
     for item in items:
         drop = item.get_closest_marker("long") and not config.getoption("--long")
+        drop = drop or (item.get_closest_marker("root") and os.geteuid() != 0)
         sides = getattr(item.cls, "sides", None)
         if sides and "rstun" in sides.values():
             for mark in item.iter_markers("original_cannot"):
@@ -57,6 +62,30 @@ def fleet(request):
         print("\n".join(problems))
     elif problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def make_daemon(fleet):
+    """Starts daemons with a control socket; `make_daemon("--config", path)`."""
+    daemons = []
+
+    def make(*args, **options):
+        daemons.append(Rstund(fleet, *args, **options))
+        return daemons[-1]
+    yield make
+    for daemon in daemons:
+        daemon.close()
+
+
+@pytest.fixture
+def daemon(make_daemon):
+    """An empty daemon: `rstund --socket PATH --state-dir DIR`."""
+    return make_daemon()
+
+
+@pytest.fixture
+def control(daemon):
+    return daemon.connect()
 
 
 @pytest.fixture
@@ -93,6 +122,16 @@ def make_link(request, fleet):
     def make(**options):
         return kind(fleet, **{**sides, **options})
     return make
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """Copies of the programs where every user may run them."""
+    with tempfile.TemporaryDirectory(prefix="rstund-test-") as directory:
+        os.chmod(directory, 0o755)
+        for program in (RSTUND, RSTUNCTL):
+            shutil.copy(program, directory)
+        yield directory
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,14 @@ import pytest
 from harness import net
 from harness.daemon import RSTUND, limit, log_password, read_until
 
+DAEMON = {"socket": None, "admin-group": None, "monitor-group": None, "drain-ms": None,
+          "log-format": None, "flow-log": None}
 OPTIONS = {
     "server": {
         "addr": "a", "password": "p", "password-file": None, "tcp-upstream": "t",
         "udp-upstream": "u", "cert": "c", "key": "k", "workers": "w", "quic-timeout-ms": None,
         "tcp-timeout-ms": None, "udp-timeout-ms": None, "loglevel": "l", "state-dir": None,
-        "ready-fd": None, "exit-on-failure": None, "max-idle-ms": None,
+        "ready-fd": None, "exit-on-failure": None, "max-idle-ms": None, **DAEMON,
     },
     "client": {
         "server-addr": "a", "password": "p", "password-file": None, "tcp-mappings": "t",
@@ -24,7 +26,7 @@ OPTIONS = {
         "wait-before-retry-ms": "r", "quic-timeout-ms": None, "tcp-timeout-ms": None,
         "udp-timeout-ms": None, "heartbeat-interval-ms": None, "heartbeat-timeout-ms": None,
         "hop-interval-ms": None, "dot": None, "dns": None, "sni-names": None, "loglevel": "l",
-        "state-dir": None, "ready-fd": None, "exit-on-failure": None,
+        "state-dir": None, "ready-fd": None, "exit-on-failure": None, **DAEMON,
     },
 }
 
@@ -34,7 +36,8 @@ OPTIONS = {
 def test_help(fleet):
     status, output = fleet.run("--help")
     assert status == 0
-    for word in ("server", "client", "--help", "--version"):
+    for word in ("server", "client", "--help", "--version", "--config", "--check-config",
+                 *(f"--{name}" for name in DAEMON)):
         assert word in output
 
 
@@ -60,8 +63,11 @@ def test_version(fleet):
 # ---- usage errors: status 2 and a sentence that helps ----
 
 USAGE = [
-    ([], r"server.*client|client.*server"),
     (["sever"], r"sever.*server"),
+    (["--check-config"], r"--check-config.*--config FILE"),
+    (["--cofnig", "x"], r"--cofnig.*did you mean.*--config"),
+    (["-a", "1", "server"], r"-a.*role.*first"),
+    (["server", "--config", "x"], r"--config"),
     (["server", "--passwrod", "x"], r"--passwrod.*did you mean.*--password"),
     (["client", "--tcp-maping", "x"], r"--tcp-maping\b.*did you mean.*--tcp-mappings"),
     (["server", "-x"], r"-x"),
@@ -209,6 +215,28 @@ def test_password_twice(fleet):
     status, output = fleet.run("server", "-a", "0", "-p", "x", "--password-file",
                                fleet.password_file("y"))
     assert status == 2 and "--password-file" in output
+
+
+# ---- the configuration file ----
+
+def test_check_config(fleet):
+    path = os.path.join(fleet.directory(), "rstund.conf")
+    with open(path, "w") as f:
+        f.write("[server edge]\naddr = 127.0.0.1:0\npassword = x\n\n"
+                "[client home]\nserver-addr = 127.0.0.1:9\npassword = x\n\n"
+                "[mapping web]\nspec = OUT^0^ANY\n")
+    status, output = fleet.run("--config", path, "--check-config")
+    assert status == 1 and f"run: chmod 600 {path}" in output
+    os.chmod(path, 0o600)
+    assert fleet.run("--config", path, "--check-config") == (
+        0, f"{path}: 1 client, 1 server, 1 mapping: ok")
+    with open(path, "a") as f:
+        f.write("clinet = home\nproto = icmp\n[sever x]\n")
+    status, output = fleet.run("--config", path, "--check-config")
+    assert status == 1
+    for line, text in ((11, "clinet.*did you mean client"), (12, "proto.*icmp.*tcp, udp"),
+                       (13, "sever x.*did you mean .server NAME.")):
+        assert re.search(rf"(?m)^{path}:{line}: .*{text}", output), output
 
 
 # ---- start ----

@@ -208,6 +208,20 @@ def send_and_finish(conn, seed, size):
     conn.shutdown(socket.SHUT_WR)
 
 
+def wait_refused(address, timeout=20):
+    """Until nobody listens there any more. What is accepted until then must end."""
+    deadline = time.monotonic() + limit(timeout)
+    while time.monotonic() < deadline:
+        try:
+            with connect(address, timeout) as conn:
+                conn.recv(1)
+        except ConnectionRefusedError:
+            return
+        except ConnectionResetError:
+            pass
+    raise AssertionError(f"{address} still takes connections")
+
+
 def round_trip(conn, data):
     """Sends and reads back as much as was sent."""
     conn.sendall(data)
