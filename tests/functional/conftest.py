@@ -4,6 +4,7 @@ there is one) $RSTUN; waiting limits are stretched by $RSTUND_TEST_SLOW."""
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -21,6 +22,13 @@ def pytest_addoption(parser):
                      help="run the table between two originals, too (a test of the tests)")
     parser.addoption("--direct", action="store_true",
                      help="run the table without a tunnel, too (a test of the tests)")
+
+
+def pytest_configure():
+    """Programs under test are ended by Ctrl-C even where a shell began the tests behind an "&",
+    which makes them ignore SIGINT: one with a handler is the default again in a child."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
