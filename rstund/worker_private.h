@@ -24,6 +24,7 @@ struct server_claim;
 struct worker_role {
 	struct worker *worker;
 	unsigned index; /* of the role */
+	size_t counted; /* counters a report has room for */
 	struct tunnel_env env;
 	struct server *server; /* one of the two */
 	struct client *client;

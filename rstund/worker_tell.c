@@ -167,19 +167,25 @@ static void worker_fill_counters(struct worker_role *r, struct message *m, uint6
 
 void worker_tell_counters(struct worker_role *r, uint64_t gather, bool each)
 {
-	struct worker_list list = {.message = NULL};
+	struct worker_list list = {.room = each ? r->counted : 0};
 	struct message *m;
 
-	if (each)
-		worker_visit_counters(r, worker_put_counters, &list);
-	list.room = list.count;
-	m = message_new(MESSAGE_COUNTERS, r->index, list.room * sizeof(struct message_counters));
-	if (m == NULL)
-		return;
-	list = (struct worker_list){.message = m, .room = list.room};
-	if (each)
-		worker_visit_counters(r, worker_put_counters, &list);
-	m->counters.count = list.room;
+	/* Each visit goes to every connection, so none is only for their number: as many as the last
+	 * time and some, and again where that is not enough. */
+	for (;;) {
+		m = message_new(MESSAGE_COUNTERS, r->index,
+				list.room * sizeof(struct message_counters));
+		if (m == NULL)
+			return;
+		list = (struct worker_list){.message = m, .room = list.room};
+		if (each)
+			worker_visit_counters(r, worker_put_counters, &list);
+		if (list.count <= list.room)
+			break;
+		message_free(m);
+		list.room = r->counted = list.count + list.count / 8;
+	}
+	m->counters.count = list.count;
 	worker_fill_counters(r, m, gather);
 	worker_tell(r->worker, m);
 }
