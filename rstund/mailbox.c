@@ -2,7 +2,7 @@
 /*
  * The mailbox between threads: see the header for whose calls are whose. The lock is held for a few
  * pointer assignments only. The eventfd is written once per batch, and before the lock is given
- * back, so a receiver that finds the list empty has read every write.
+ * back: a receiver that was not woken for an item takes it with the batch that it is on its way to.
  */
 #include "rstund/mailbox.h"
 
@@ -30,6 +30,7 @@ static void mailbox_on_readable(evutil_socket_t fd, short what, void *user)
 	pthread_mutex_lock(&mb->lock);
 	STAILQ_CONCAT(&batch, &mb->items);
 	mb->offered = 0;
+	mb->woken = false;
 	pthread_mutex_unlock(&mb->lock);
 	while ((item = STAILQ_FIRST(&batch)) != NULL) {
 		STAILQ_REMOVE_HEAD(&batch, link);
@@ -76,19 +77,26 @@ void mailbox_detach(struct mailbox *mb)
 static void mailbox_append(struct mailbox *mb, struct mailbox_item *item)
 {
 	static const uint64_t one = 1;
-	bool wake = STAILQ_EMPTY(&mb->items);
 
 	STAILQ_INSERT_TAIL(&mb->items, item, link);
 	/* Cannot block: the counter is far from its end. A signal may interrupt it, nothing else.
 	 */
-	while (wake && write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (!mb->woken && write(mb->fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+	mb->woken = true;
 }
 
 void mailbox_post(struct mailbox *mb, struct mailbox_item *item)
 {
 	pthread_mutex_lock(&mb->lock);
 	mailbox_append(mb, item);
+	pthread_mutex_unlock(&mb->lock);
+}
+
+void mailbox_post_early(struct mailbox *mb, struct mailbox_item *item)
+{
+	pthread_mutex_lock(&mb->lock);
+	STAILQ_INSERT_TAIL(&mb->items, item, link);
 	pthread_mutex_unlock(&mb->lock);
 }
 

@@ -32,7 +32,8 @@ struct mailbox {
 	pthread_mutex_t lock;
 	struct mailbox_list items; /* under lock */
 	size_t offered;            /* under lock: of them, how many came by mailbox_offer */
-	int fd;                    /* eventfd; written when the list stops being empty */
+	bool woken;                /* under lock: the receiver is on its way to take the list */
+	int fd;                    /* eventfd */
 	bool attached;
 	struct loop *loop; /* the receiver's, borrowed */
 	struct event event;
@@ -48,6 +49,8 @@ int mailbox_attach(struct mailbox *mb, struct loop *loop);
 void mailbox_detach(struct mailbox *mb); /* no-op when not attached; not from on_item */
 
 void mailbox_post(struct mailbox *mb, struct mailbox_item *item);
+/* Does not wake the receiver: for what another post of this thread follows. */
+void mailbox_post_early(struct mailbox *mb, struct mailbox_item *item);
 /* False, and the caller keeps the item, when `max` offered items wait already. What the receiver
  * has taken out and not handled yet does not count: twice `max` bounds the memory. */
 bool mailbox_offer(struct mailbox *mb, struct mailbox_item *item, size_t max);

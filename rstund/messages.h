@@ -47,7 +47,7 @@ enum message_kind {
 	MESSAGE_HOLD,
 	MESSAGE_SETTINGS,
 	MESSAGE_PING,       /* answered by GATHERED */
-	MESSAGE_REPORT,     /* answered by COUNTERS, one per role, then GATHERED */
+	MESSAGE_REPORT,     /* answered by COUNTERS, the last one of a role with its sum, then GATHERED */
 	MESSAGE_LIST_FLOWS, /* answered by FLOWS, one per role, then GATHERED */
 	MESSAGE_KILL_FLOWS, /* answered by GATHERED */
 	MESSAGE_TEST,       /* answered by TESTED for each step, then GATHERED */
@@ -133,9 +133,6 @@ struct message {
 			bool flow_events; /* somebody wants to know of every flow */
 		} settings;
 		struct {
-			bool each; /* also those of every mapping and session */
-		} report;
-		struct {
 			uint64_t owner_id; /* mapping or session, 0 = all (LIST_FLOWS) */
 			uint64_t flow_id;  /* KILL_FLOWS; 0 = all of the owner */
 			uint64_t max;      /* LIST_FLOWS */
@@ -182,7 +179,8 @@ struct message {
 			uint64_t lost; /* events before this one for which there was no room */
 		} event;
 		struct {
-			struct tunnel_counters sum;
+			struct tunnel_counters sum; /* of the role, when `summed` */
+			bool summed;
 			size_t count; /* of struct message_counters in data[] */
 		} counters;
 		struct {

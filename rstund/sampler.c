@@ -13,8 +13,8 @@
 #define SAMPLER_TIMEOUT_MS 1000 /* a worker that hangs */
 #define SAMPLER_RATES_NS (60 * CLOCK_NS_PER_S)
 #define SAMPLER_MIN_NS (100 * CLOCK_NS_PER_MS)
-#define SAMPLER_REST 4 /* times as long as the last answer took */
-#define SAMPLER_REST_MAX_NS (50 * CLOCK_NS_PER_MS)
+#define SAMPLER_REST 16 /* times as long as the last answer took */
+#define SAMPLER_REST_MAX_NS (40 * CLOCK_NS_PER_MS)
 
 static void sampler_ask(struct sampler *s);
 static void sampler_arm(struct sampler *s);
@@ -50,7 +50,8 @@ static void sampler_on_message(void *user, const struct message *m)
 	role = role_find(s->daemon, m->role);
 	if (role == NULL)
 		return;
-	role_counted(role, m->worker, &m->counters.sum);
+	if (m->counters.summed)
+		role_counted(role, m->worker, &m->counters.sum);
 	for (size_t i = 0; i < m->counters.count; i++)
 		sampler_take_one(s->daemon, role,
 				 &((const struct message_counters *)m->data)[i]);
@@ -131,7 +132,6 @@ static void sampler_ask(struct sampler *s)
 
 		if (m == NULL)
 			continue;
-		m->report.each = true;
 		gather_ask(s->gather, d->workers[i], m);
 	}
 }

@@ -41,6 +41,7 @@ static void worker_on_remove_task(void *user)
 		server_counters(r->server, &final);
 	else
 		client_counters(r->client, &final);
+	worker_report_skip(w, r);
 	LIST_REMOVE(r, link);
 	worker_free_role(r);
 	worker_tell_removed(w, role, 0, 0, &final);
@@ -227,11 +228,7 @@ static void worker_set(struct worker *w, const struct message *m)
 
 static void worker_report(struct worker *w, const struct message *m)
 {
-	struct worker_role *r;
-
-	LIST_FOREACH (r, &w->roles, link)
-		worker_tell_counters(r, m->gather, m->report.each);
-	worker_tell_gathered(w, m->gather, 0, 0);
+	worker_report_start(w, m->gather);
 	if (w->lost_datagrams == 0)
 		return;
 	log_warn(&w->log, "worker", "%llu datagrams for other workers found their mailboxes full",
@@ -244,7 +241,8 @@ static void worker_stop(struct worker *w)
 	struct worker_role *r;
 
 	while ((r = LIST_FIRST(&w->roles)) != NULL) {
-		worker_tell_counters(r, 0, false);
+		worker_tell_counters(r);
+		worker_report_skip(w, r);
 		LIST_REMOVE(r, link);
 		worker_free_role(r);
 	}

@@ -24,7 +24,6 @@ struct server_claim;
 struct worker_role {
 	struct worker *worker;
 	unsigned index; /* of the role */
-	size_t counted; /* counters a report has room for */
 	struct tunnel_env env;
 	struct server *server; /* one of the two */
 	struct client *client;
@@ -47,6 +46,13 @@ struct worker_test {
 
 LIST_HEAD(worker_tests, worker_test);
 
+/* A report of counters under way. */
+struct worker_report {
+	uint64_t gather;
+	struct worker_role *role; /* NULL: none is under way */
+	struct loop_task task;
+};
+
 struct worker {
 	struct worker_params params;
 	pthread_t thread;
@@ -57,6 +63,7 @@ struct worker {
 	struct mailbox mailbox;
 	struct worker_roles roles;
 	struct worker_tests tests;
+	struct worker_report report;
 	uint64_t lost_events;
 	uint64_t lost_datagrams; /* foreign ones for which there was no room */
 };
@@ -71,8 +78,8 @@ void worker_tell_started(struct worker *w, unsigned role, uint64_t id, int error
 /* `placement`: 0, or that of a question about what was not there. */
 void worker_tell_removed(struct worker *w, unsigned role, uint64_t id, uint64_t placement,
 			 const struct tunnel_counters *final);
-/* `each`: of every mapping and session, too. */
-void worker_tell_counters(struct worker_role *r, uint64_t gather, bool each);
+/* The role's sum, unasked. */
+void worker_tell_counters(struct worker_role *r);
 void worker_tell_flows(struct worker_role *r, uint64_t gather, uint64_t owner_id, uint64_t max);
 void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error);
 void worker_tell_probed(struct worker *w, unsigned role, uint64_t session_id, bool alive);
@@ -90,6 +97,14 @@ void worker_on_probed(void *user, uint64_t session_id, bool alive);
 void worker_on_drained(void *user);
 /* user is the worker_role. */
 void worker_on_removed(void *user, uint64_t id, const struct tunnel_counters *final);
+
+/* ---- worker_report.c: all counters ---- */
+void worker_report_init(struct worker *w);
+/* COUNTERS of each role, mapping and session in pieces, then GATHERED. One report at a time: who
+ * asks anew has given up waiting for the one that is under way. */
+void worker_report_start(struct worker *w, uint64_t gather);
+/* The role leaves the list of roles. */
+void worker_report_skip(struct worker *w, struct worker_role *r);
 
 /* ---- worker_test.c: tests of clients ---- */
 void worker_test_start(struct worker *w, const struct message *m);

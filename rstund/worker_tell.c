@@ -124,6 +124,20 @@ void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int
 	worker_tell(w, m);
 }
 
+void worker_tell_counters(struct worker_role *r)
+{
+	struct message *m = worker_message(r->worker, MESSAGE_COUNTERS, r->index);
+
+	if (m == NULL)
+		return;
+	if (r->server != NULL)
+		server_counters(r->server, &m->counters.sum);
+	else
+		client_counters(r->client, &m->counters.sum);
+	m->counters.summed = true;
+	worker_tell(r->worker, m);
+}
+
 /* ---- Lists of unknown length: counted first, then written into the message's data ---- */
 
 struct worker_list {
@@ -131,64 +145,6 @@ struct worker_list {
 	size_t count, room;
 	uint64_t total;
 };
-
-static void worker_visit_counters(struct worker_role *r,
-				  void (*visit)(void *user, uint64_t id,
-						const struct tunnel_counters *counters),
-				  struct worker_list *list)
-{
-	if (r->server != NULL)
-		server_visit_counters(r->server, visit, list);
-	else
-		client_visit_counters(r->client, visit, list);
-}
-
-static void worker_put_counters(void *user, uint64_t id, const struct tunnel_counters *counters)
-{
-	struct worker_list *list = user;
-
-	if (list->message != NULL && list->count < list->room) {
-		struct message_counters *at = (struct message_counters *)list->message->data;
-
-		at[list->count] = (struct message_counters){.id = id, .counters = *counters};
-	}
-	list->count++;
-}
-
-static void worker_fill_counters(struct worker_role *r, struct message *m, uint64_t gather)
-{
-	m->worker = r->worker->params.index;
-	m->gather = gather;
-	if (r->server != NULL)
-		server_counters(r->server, &m->counters.sum);
-	else
-		client_counters(r->client, &m->counters.sum);
-}
-
-void worker_tell_counters(struct worker_role *r, uint64_t gather, bool each)
-{
-	struct worker_list list = {.room = each ? r->counted : 0};
-	struct message *m;
-
-	/* Each visit goes to every connection, so none is only for their number: as many as the last
-	 * time and some, and again where that is not enough. */
-	for (;;) {
-		m = message_new(MESSAGE_COUNTERS, r->index,
-				list.room * sizeof(struct message_counters));
-		if (m == NULL)
-			return;
-		list = (struct worker_list){.message = m, .room = list.room};
-		if (each)
-			worker_visit_counters(r, worker_put_counters, &list);
-		if (list.count <= list.room)
-			break;
-		message_free(m);
-		list.room = r->counted = list.count + list.count / 8;
-	}
-	m->counters.count = list.count;
-	worker_fill_counters(r, m, gather);
-	worker_tell(r->worker, m);
-}
 
 static void worker_put_flow(void *user, const struct flow_info *flow)
 {

@@ -351,6 +351,46 @@ void client_counters(struct client *c, struct tunnel_counters *ret)
 	*ret = sum;
 }
 
+void client_tally_begin(struct client *c)
+{
+	c->tally = (struct client_tally){
+		.number = c->tally.number + 1,
+		.next = TAILQ_FIRST(&c->mappings),
+		.sum = c->removed,
+	};
+}
+
+bool client_tally_next(struct client *c, size_t max,
+		       void (*visit)(void *user, uint64_t id,
+				     const struct tunnel_counters *counters),
+		       void *user, struct tunnel_counters *ret_sum)
+{
+	struct client_tally *tally = &c->tally;
+
+	for (; tally->next != NULL && max > 0; max--) {
+		struct client_mapping *m = tally->next;
+		struct tunnel_counters counters;
+
+		tally->next = TAILQ_NEXT(m, link);
+		m->tally = tally->number;
+		client_mapping_counters(m, &counters);
+		counters_add(&tally->sum, &counters);
+		visit(user, m->id, &counters);
+	}
+	*ret_sum = tally->sum;
+	return tally->next != NULL;
+}
+
+void client_tally_removed(struct client_mapping *m, const struct tunnel_counters *final)
+{
+	struct client_tally *tally = &m->client->tally;
+
+	if (tally->next == m)
+		tally->next = TAILQ_NEXT(m, link);
+	if (m->tally != tally->number)
+		counters_add(&tally->sum, final);
+}
+
 /* ---- beginning and end ---- */
 
 static int client_on_socket(struct quic_endpoint *ep, void *user, int fd)

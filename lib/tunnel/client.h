@@ -64,11 +64,15 @@ void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(voi
 
 /* Of all its mappings, those that were removed included: no counter ever goes back. */
 void client_counters(struct client *c, struct tunnel_counters *ret);
-/* Shows each mapping's counters, borrowed for the visit; no visit may change the client. */
-void client_visit_counters(struct client *c,
-			   void (*visit)(void *user, uint64_t id,
-					 const struct tunnel_counters *counters),
-			   void *user);
+/* The same in pieces, so that other work of the loop comes in between: begin, then next until it
+ * returns false. Each shows up to `max` mappings' counters, borrowed for the visit; no visit may
+ * change the client. What comes or goes between two pieces is shown or not, but is never missing in
+ * the sum that the last one returns. Beginning anew ends one that is under way. */
+void client_tally_begin(struct client *c);
+bool client_tally_next(struct client *c, size_t max,
+		       void (*visit)(void *user, uint64_t id,
+				     const struct tunnel_counters *counters),
+		       void *user, struct tunnel_counters *ret_sum);
 
 /* Shows each flow of the mapping, or of all for 0; as above. */
 void client_visit_flows(struct client *c, uint64_t mapping_id,

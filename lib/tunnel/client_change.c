@@ -34,11 +34,12 @@ static void client_change_on_gone(void *user)
 	uint64_t id = m->id;
 	struct tunnel_counters final;
 
-	TAILQ_REMOVE(&c->mappings, m, link);
 	/* Flows that lost their connection a moment ago end by tasks, some of them behind this. */
 	client_mapping_shut(m);
 	client_mapping_counters(m, &final);
 	counters_add(&c->removed, &final);
+	client_tally_removed(m, &final);
+	TAILQ_REMOVE(&c->mappings, m, link);
 	client_mapping_free(m);
 	if (on_removed != NULL)
 		on_removed(removed_user, id, &final);
@@ -97,22 +98,6 @@ int client_restart_mapping(struct client *c, uint64_t id)
 }
 
 /* ---- looking, and ending flows ---- */
-
-void client_visit_counters(struct client *c,
-			   void (*visit)(void *user, uint64_t id,
-					 const struct tunnel_counters *counters),
-			   void *user)
-{
-	struct client_mapping *m;
-
-	TAILQ_FOREACH(m, &c->mappings, link)
-	{
-		struct tunnel_counters counters;
-
-		client_mapping_counters(m, &counters);
-		visit(user, m->id, &counters);
-	}
-}
 
 void client_visit_flows(struct client *c, uint64_t mapping_id,
 			void (*visit)(void *user, const struct flow_info *flow), void *user)

@@ -80,10 +80,18 @@ struct client_mapping {
 	struct address upstream;
 
 	struct tunnel_counters closed; /* of connections before this one */
+	uint64_t tally;                /* number of the last one that showed it */
 };
 
 TAILQ_HEAD(client_mapping_list, client_mapping);
 LIST_HEAD(client_probe_list, client_probe);
+
+/* A look at all counters, in pieces. */
+struct client_tally {
+	uint64_t number;
+	struct client_mapping *next; /* NULL: none is under way */
+	struct tunnel_counters sum;
+};
 
 struct client {
 	struct client_params params;
@@ -104,6 +112,7 @@ struct client {
 	size_t sni_turn;
 	size_t vague_refusals;  /* in a row, while the password is not known to be right */
 	struct tunnel_counters removed; /* of mappings that are gone */
+	struct client_tally tally;
 	bool vague_open; /* refused without a reason, and nobody was left to try: who comes may */
 	bool freeing;
 
@@ -131,6 +140,8 @@ void client_mapping_set_state(struct client_mapping *m, enum tunnel_state now, i
 /* An attempt or a session is over; the connection is gone. */
 void client_mapping_ended(struct client_mapping *m, int error, const char *text,
 			  uint64_t retry_after_ms);
+/* It leaves the list of mappings; `final` is what it counted. */
+void client_tally_removed(struct client_mapping *m, const struct tunnel_counters *final);
 void client_mapping_counters(struct client_mapping *m, struct tunnel_counters *ret);
 /* Ends everything that could call; then, when the endpoint is gone, the memory. */
 void client_mapping_shut(struct client_mapping *m);

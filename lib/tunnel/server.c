@@ -312,34 +312,52 @@ void server_counters(struct server *s, struct tunnel_counters *ret)
 	*ret = sum;
 }
 
+/* A list of the table at a time: what is in a list before the next one has been shown. */
+void server_tally_begin(struct server *s)
+{
+	s->tally = (struct server_tally){.sum = s->closed};
+}
+
+bool server_tally_next(struct server *s, size_t max,
+		       void (*visit)(void *user, uint64_t session_id,
+				     const struct tunnel_counters *counters),
+		       void *user, struct tunnel_counters *ret_sum)
+{
+	struct server_tally *tally = &s->tally;
+	size_t shown = 0;
+
+	while (tally->next < SERVER_TABLE_SIZE && shown < max) {
+		struct server_session *ss;
+
+		LIST_FOREACH(ss, &s->sessions[tally->next++], link)
+		{
+			struct tunnel_counters counters;
+
+			server_session_counters(ss, &counters);
+			counters_add(&tally->sum, &counters);
+			shown++;
+			if (ss->state == SERVER_SESSION_UP)
+				visit(user, ss->id, &counters);
+		}
+	}
+	*ret_sum = tally->sum;
+	return tally->next < SERVER_TABLE_SIZE;
+}
+
+void server_tally_removed(struct server_session *ss, const struct tunnel_counters *final)
+{
+	struct server *s = ss->server;
+
+	if (server_list(s, ss->id) >= &s->sessions[s->tally.next])
+		counters_add(&s->tally.sum, final);
+}
+
 /* ---- looking, and ending some of it ---- */
 
 struct server_visitor {
-	void (*counters)(void *user, uint64_t session_id, const struct tunnel_counters *counters);
 	void (*flow)(void *user, const struct flow_info *flow);
 	void *user;
 };
-
-static void server_show_counters(struct server_session *ss, void *arg)
-{
-	const struct server_visitor *v = arg;
-	struct tunnel_counters counters;
-
-	if (ss->state != SERVER_SESSION_UP)
-		return;
-	server_session_counters(ss, &counters);
-	v->counters(v->user, ss->id, &counters);
-}
-
-void server_visit_counters(struct server *s,
-			   void (*visit)(void *user, uint64_t session_id,
-					 const struct tunnel_counters *counters),
-			   void *user)
-{
-	struct server_visitor visitor = {.counters = visit, .user = user};
-
-	server_visit(s, server_show_counters, &visitor);
-}
 
 static void server_show_flows(struct server_session *ss, void *arg)
 {

@@ -63,12 +63,13 @@ void server_drain(struct server *s, uint64_t deadline_ns, void (*on_drained)(voi
 		  void *user);
 void server_set_credentials(struct server *s, struct tls_credentials *credentials);
 void server_counters(struct server *s, struct tunnel_counters *ret);
-/* Shows the counters of each session that is logged in, borrowed for the visit; no visit may
- * change the server. */
-void server_visit_counters(struct server *s,
-			   void (*visit)(void *user, uint64_t session_id,
-					 const struct tunnel_counters *counters),
-			   void *user);
+/* As client_tally_begin and client_tally_next. Sessions that are logged in are shown; the sum is of
+ * all. A piece shows more than `max` when the next list of the table is longer than what is left. */
+void server_tally_begin(struct server *s);
+bool server_tally_next(struct server *s, size_t max,
+		       void (*visit)(void *user, uint64_t session_id,
+				     const struct tunnel_counters *counters),
+		       void *user, struct tunnel_counters *ret_sum);
 
 /* Shows each flow of the session, or of all for 0; as above. */
 void server_visit_flows(struct server *s, uint64_t session_id,

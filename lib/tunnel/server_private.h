@@ -67,6 +67,12 @@ struct server_session {
 
 LIST_HEAD(server_session_list, server_session);
 
+/* A look at all counters, in pieces. */
+struct server_tally {
+	size_t next; /* list of the table; behind the last: none is under way */
+	struct tunnel_counters sum;
+};
+
 struct server {
 	struct server_params params;
 	struct tunnel_env *env;
@@ -82,6 +88,7 @@ struct server {
 	size_t checks; /* of probes, under way */
 	uint64_t next_id;
 	struct tunnel_counters closed; /* of sessions that are gone */
+	struct server_tally tally;
 	struct server_probe_list dead_probes; /* answered by the task */
 	struct loop_task probe_task;
 	bool freeing;
@@ -131,6 +138,8 @@ void server_check_done(struct server_session *ss);
 
 void server_add(struct server *s, struct server_session *ss);
 void server_remove(struct server *s, struct server_session *ss);
+/* It is closed; `final` is what it counted. */
+void server_tally_removed(struct server_session *ss, const struct tunnel_counters *final);
 struct server_session *server_find(struct server *s, uint64_t id);
 /* Asks for the listening socket of a session; server_session_claimed follows, now or later. */
 void server_claim_address(struct server *s, struct server_session *ss);

@@ -283,6 +283,7 @@ static void server_session_on_close(struct quic_conn *conn, void *user,
 	/* The path of a connection that is gone says nothing about now. */
 	counters.rtt_ms = counters.cwnd_bytes = counters.current_mtu = 0;
 	counters_add(&s->closed, &counters);
+	server_tally_removed(ss, &counters);
 	server_session_unlisten(ss);
 	flows_done(&ss->flows, s->draining ? FLOW_SHUTTING_DOWN : FLOW_RESET);
 	if (ss->control_live)

@@ -100,6 +100,27 @@ static void test_order(void **state)
 	assert_int_equal(rig->handled, 3);
 }
 
+/* What comes early waits for a post that wakes, and keeps its place before it. */
+static void test_post_early(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->expected = 3;
+	assert_int_equal(mailbox_attach(&rig->mailbox, &rig->loop), 0);
+	mailbox_post_early(&rig->mailbox, note_new(0, 0));
+	mailbox_post_early(&rig->mailbox, note_new(0, 1));
+	assert_int_equal(event_base_loop(rig->loop.base, EVLOOP_NONBLOCK), 0);
+	assert_int_equal(rig->handled, 0);
+	mailbox_post(&rig->mailbox, note_new(0, 2));
+	loop_run(&rig->loop);
+	assert_int_equal(rig->handled, 3);
+	/* And the next one wakes again. */
+	rig->expected = 4;
+	mailbox_post(&rig->mailbox, note_new(0, 3));
+	loop_run(&rig->loop);
+	assert_int_equal(rig->handled, 4);
+}
+
 static void test_post_from_handler(void **state)
 {
 	struct rig *rig = *state;
@@ -182,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_post_early, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_post_from_handler, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_offer_is_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_take_what_was_not_delivered, set_up,

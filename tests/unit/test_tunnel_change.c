@@ -134,6 +134,103 @@ static struct tunnel_counters totals(struct rig *r)
 	return change.counters;
 }
 
+/* ---- counters in pieces ---- */
+
+struct tally {
+	bool server, more;
+	size_t max;
+	size_t shown;
+	uint64_t last;
+	struct tunnel_counters of_last, sum;
+};
+
+static void keep_tally(void *user, uint64_t id, const struct tunnel_counters *counters)
+{
+	struct tally *t = user;
+
+	t->shown++;
+	t->last = id;
+	t->of_last = *counters;
+}
+
+static void tally_begin(struct rig *r, void *arg)
+{
+	(void)arg;
+	client_tally_begin(r->client);
+	server_tally_begin(r->server);
+}
+
+static void tally_next(struct rig *r, void *arg)
+{
+	struct tally *t = arg;
+
+	t->shown = 0;
+	if (t->server)
+		t->more = server_tally_next(r->server, t->max, keep_tally, t, &t->sum);
+	else
+		t->more = client_tally_next(r->client, t->max, keep_tally, t, &t->sum);
+}
+
+static void check_piece(struct rig *r, bool server, size_t max, size_t shown, uint64_t last)
+{
+	struct tally t = {.server = server, .max = max};
+	uint64_t in = server ? 6 : 4; /* each end counts what its own sockets read */
+
+	rig_call(r, tally_next, &t);
+	assert_int_equal(t.shown, shown);
+	assert_int_equal(t.last, last);
+	assert_int_equal(t.of_last.payload_in_bytes, shown * in);
+	assert_int_equal(t.more, max == 1);
+	if (!t.more) {
+		assert_int_equal(t.sum.payload_in_bytes, 3 * in);
+		assert_int_equal(t.sum.payload_out_bytes, 3 * (10 - in));
+		assert_int_equal(t.sum.total_conns, 3);
+	}
+}
+
+static bool three_flows_ended(struct rig *r)
+{
+	return r->mappings[1].flows + r->mappings[2].flows + r->mappings[3].flows == 3;
+}
+
+static bool two_ended(struct rig *r)
+{
+	return r->ended == 2;
+}
+
+/* Between two pieces one that was shown goes, and one that was about to be: the sum has both. */
+static void test_tally(void **state)
+{
+	static struct rig r;
+
+	(void)state;
+	change_start(&r);
+	for (unsigned i = 1; i <= 3; i++) {
+		struct pair p;
+
+		pair_add(&r, i, MAPPING_TCP);
+		p = pair_open(&r, i);
+		pair_close(&p);
+	}
+	rig_wait_for(&r, three_flows_ended);
+	rig_call(&r, tally_begin, NULL);
+	check_piece(&r, false, 1, 1, 1);
+	check_piece(&r, true, 1, 1, 1);
+	assert_int_equal(remove_mapping(&r, 1, 0), 0);
+	wait_removed(&r, 1);
+	assert_int_equal(remove_mapping(&r, 2, 0), 0);
+	wait_removed(&r, 2);
+	rig_wait_for(&r, two_ended);
+	check_piece(&r, false, SIZE_MAX, 1, 3);
+	check_piece(&r, true, SIZE_MAX, 1, 3);
+	check_piece(&r, false, SIZE_MAX, 0, 0);
+	check_piece(&r, true, SIZE_MAX, 0, 0);
+	rig_call(&r, tally_begin, NULL);
+	check_piece(&r, false, SIZE_MAX, 1, 3);
+	check_piece(&r, true, SIZE_MAX, 1, 3);
+	pair_stop(&r);
+}
+
 /* ---- removal ---- */
 
 /* Nothing is in its way: it is gone at once, and nobody else notices. */
@@ -531,6 +628,7 @@ static void test_any_moment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tally),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_unconnected),
 		cmocka_unit_test(test_remove_with_flow),

@@ -28,7 +28,7 @@ struct look {
 	int err;
 	bool port_free;
 	size_t killed;
-	struct tunnel_counters counters;
+	struct tunnel_counters counters, sum;
 	size_t count; /* of flows, or of sessions */
 	struct flow_info flows[FLOWS_MAX];
 	struct address sources[FLOWS_MAX];
@@ -126,7 +126,8 @@ static void count_sessions(struct rig *r, void *arg)
 {
 	(void)arg;
 	look.count = 0;
-	server_visit_counters(r->server, keep_counters, NULL);
+	server_tally_begin(r->server);
+	assert_false(server_tally_next(r->server, SIZE_MAX, keep_counters, NULL, &look.sum));
 }
 
 static bool has_ended(struct rig *r)
