@@ -192,6 +192,7 @@ static int daemon_init_workers(struct daemon *d)
 	for (unsigned i = 0; i < d->worker_count && rc == 0; i++)
 		rc = worker_start(d->workers[i]);
 	process_unblock_signals();
+	process_give_way();
 	if (rc != 0)
 		log_error(&d->log, "rstund", "cannot start %u workers: %s", d->worker_count,
 			  rstun_strerror(rc));

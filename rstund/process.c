@@ -24,6 +24,8 @@
 #endif
 #endif
 
+#define PROCESS_NICE 10
+
 int process_fill_standard_fds(void)
 {
 	int fd;
@@ -45,6 +47,12 @@ void process_raise_descriptors(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+void process_give_way(void)
+{
+	/* On Linux this is the thread's alone; each step is a factor of 1.25. */
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + PROCESS_NICE);
 }
 
 void process_hide_memory(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process asks of the kernel once, before it has threads. Main thread.
+ * What the process asks of the kernel once, before it has threads (but for process_give_way). Main
+ * thread.
  */
 #pragma once
 
@@ -23,6 +24,10 @@ void process_ignore_sigpipe(void);
  * blocked, because it inherits that. */
 void process_block_signals(void);
 void process_unblock_signals(void);
+
+/* The tunnels come before the socket: the calling thread gets a tenth of the weight of those that
+ * it started. Refused (a sandbox), things stay as they are. */
+void process_give_way(void);
 
 /* Processors that we may run on; at least 1. */
 unsigned process_cores(void);
