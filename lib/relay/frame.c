@@ -14,13 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-	FRAME_FAMILY_DEFAULT = 0,
-	FRAME_FAMILY_NAME = 3,
-	FRAME_FAMILY_IPV4 = 4,
-	FRAME_FAMILY_IPV6 = 6,
-};
-
 void frame_put_header(uint8_t buf[FRAME_HEADER_BYTES], uint16_t datagram_bytes)
 {
 	buf[0] = (uint8_t)(datagram_bytes >> 8);

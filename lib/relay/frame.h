@@ -18,6 +18,14 @@
 #define FRAME_DATAGRAM_MAX 65535
 #define FRAME_ORIGINAL_MAX 1500 /* the original ends a flow whose frame is longer */
 
+/* The first byte of a target. */
+enum {
+	FRAME_FAMILY_DEFAULT = 0,
+	FRAME_FAMILY_NAME = 3,
+	FRAME_FAMILY_IPV4 = 4,
+	FRAME_FAMILY_IPV6 = 6,
+};
+
 /* Returns bytes written; buf >= FRAME_TARGET_MAX. */
 size_t frame_put_target(uint8_t *buf, const struct target *target);
 
