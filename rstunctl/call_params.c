@@ -335,9 +335,7 @@ void call_params_wipe(char *secret)
 
 void call_params_free(char **list)
 {
-	for (char **p = list; p != NULL && *p != NULL; p++)
-		free(*p);
-	free(list);
+	mapping_expand_free(list);
 }
 
 static bool call_params_is_mode(const char *word)
@@ -345,62 +343,124 @@ static bool call_params_is_mode(const char *word)
 	return strcasecmp(word, "in") == 0 || strcasecmp(word, "out") == 0;
 }
 
-/* One mapping, and how many words it took. */
-static int call_params_spec(char **ret, size_t *ret_words, bool udp, char *const *args,
-			    size_t count, char error[FIELD_ERROR_SIZE])
+/* Dynamic forwarding: two words, the other is the address to listen on. */
+static bool call_params_is_asking(const char *word)
 {
-	char why[MAPPING_ERROR_SIZE], quoted[128];
-	struct mapping parsed;
-	char *text = NULL;
+	return strcasecmp(word, "socks5") == 0 || strcasecmp(word, "http") == 0;
+}
 
-	output_clean(quoted, sizeof(quoted), args[0]);
-	if (strchr(args[0], '^') != NULL) {
-		*ret_words = 1;
-		text = strdup(args[0]);
-	} else if (!call_params_is_mode(args[0])) {
+/* *ret stays NULL when memory is short. */
+static int call_params_two_words(char **ret, char *const *args, size_t count,
+				 char error[FIELD_ERROR_SIZE])
+{
+	if (count < 2 || call_params_is_mode(args[1]) || call_params_is_asking(args[1])) {
 		snprintf(error, FIELD_ERROR_SIZE,
-			 "\"%s\" is no mapping: say 'OUT^9000^ANY' in quotes, or three words: "
-			 "out 9000 any", quoted);
+			 "two words make a mapping: %s LOCAL, such as: %s 1080", args[0], args[0]);
 		return RSTUN_E_MALFORMED;
-	} else if (count < 3 || call_params_is_mode(args[1]) || call_params_is_mode(args[2])) {
+	}
+	if (asprintf(ret, "OUT^%s^%s", args[1], args[0]) < 0)
+		*ret = NULL;
+	return 0;
+}
+
+/* As above. */
+static int call_params_three_words(char **ret, char *const *args, size_t count,
+				   char error[FIELD_ERROR_SIZE])
+{
+	const char *mode = strcasecmp(args[0], "in") == 0 ? "IN" : "OUT";
+	const char *remote;
+
+	if (count < 3 || call_params_is_mode(args[1]) || call_params_is_mode(args[2])) {
 		snprintf(error, FIELD_ERROR_SIZE,
 			 "three words make a mapping: %s LOCAL REMOTE, such as: %s", args[0],
 			 strcasecmp(args[0], "in") == 0 ? "in 3000 0.0.0.0:18080" : "out 9000 any");
 		return RSTUN_E_MALFORMED;
-	} else {
-		const char *mode = strcasecmp(args[0], "in") == 0 ? "IN" : "OUT";
-		const char *remote = strcasecmp(args[2], "any") == 0 ? "ANY" : args[2];
-
-		*ret_words = 3;
-		if (asprintf(&text, "%s^%s^%s", mode, args[1], remote) < 0)
-			text = NULL;
 	}
+	remote = strcasecmp(args[2], "any") == 0 ? "ANY" : args[2];
+	if (asprintf(ret, "%s^%s^%s", mode, args[1], remote) < 0)
+		*ret = NULL;
+	return 0;
+}
+
+/* The text of one, and how many words it took. */
+static int call_params_spec(char **ret, size_t *ret_words, char *const *args, size_t count,
+			    char error[FIELD_ERROR_SIZE])
+{
+	char quoted[128];
+	char *text = NULL;
+	int rv = 0;
+
+	if (strchr(args[0], '^') != NULL) {
+		*ret_words = 1;
+		text = strdup(args[0]);
+	} else if (call_params_is_asking(args[0])) {
+		*ret_words = 2;
+		rv = call_params_two_words(&text, args, count, error);
+	} else if (call_params_is_mode(args[0])) {
+		*ret_words = 3;
+		rv = call_params_three_words(&text, args, count, error);
+	} else {
+		output_clean(quoted, sizeof(quoted), args[0]);
+		snprintf(error, FIELD_ERROR_SIZE,
+			 "\"%s\" is no mapping: say 'OUT^9000^ANY' in quotes, or three words: "
+			 "out 9000 any; or two: socks5 1080, http 8118", quoted);
+		rv = RSTUN_E_MALFORMED;
+	}
+	if (rv != 0)
+		return rv;
 	if (text == NULL)
 		return call_params_nomem(error);
+	*ret = text;
+	return 0;
+}
+
+/* One text, which may be a range: appended. */
+static int call_params_append(char ***list, size_t *count, bool udp, const char *text,
+			      char error[FIELD_ERROR_SIZE])
+{
+	char why[MAPPING_ERROR_SIZE], **more = NULL, **grown;
+	struct mapping parsed;
+	size_t added = 0;
+	int rv = mapping_expand(&more, text, strlen(text), why);
+
 	/* The daemon would say the same: this way nothing is sent, and the exit status is usage. */
-	if (mapping_parse(&parsed, udp ? MAPPING_UDP : MAPPING_TCP, text, strlen(text), why) != 0) {
+	for (; rv == 0 && more[added] != NULL; added++)
+		rv = mapping_parse(&parsed, udp ? MAPPING_UDP : MAPPING_TCP, more[added],
+				   strlen(more[added]), why);
+	if (rv != 0) {
 		snprintf(error, FIELD_ERROR_SIZE, "%s", why);
-		free(text);
+		mapping_expand_free(more);
 		return RSTUN_E_MALFORMED;
 	}
-	*ret = text;
+	grown = reallocarray(*list, *count + added + 1, sizeof(*grown));
+	if (grown == NULL) {
+		mapping_expand_free(more);
+		return call_params_nomem(error);
+	}
+	memcpy(grown + *count, more, (added + 1) * sizeof(*grown));
+	free(more); /* its texts are the list's now */
+	*list = grown;
+	*count += added;
 	return 0;
 }
 
 int call_params_specs(char ***ret, size_t *ret_count, bool udp, char *const *args, size_t count,
 		      char error[FIELD_ERROR_SIZE])
 {
-	char **list = calloc(count + 1, sizeof(*list));
+	char **list = calloc(1, sizeof(*list));
 	size_t used = 0, words;
 	int rv = 0;
 
 	if (list == NULL)
 		return call_params_nomem(error);
 	for (size_t i = 0; i < count && rv == 0; i += words) {
+		char *text = NULL;
+
 		words = 1;
-		rv = call_params_spec(&list[used], &words, udp, args + i, count - i, error);
+		rv = call_params_spec(&text, &words, args + i, count - i, error);
 		if (rv == 0)
-			used++;
+			rv = call_params_append(&list, &used, udp, text, error);
+		free(text);
 	}
 	if (rv != 0) {
 		call_params_free(list);

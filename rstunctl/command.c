@@ -94,6 +94,10 @@ const struct command commands[] = {
 	 "It binds nothing and disturbs nobody: a mapping that is up stays up.", "explain web",
 	 true, RPC_CLIENT_TEST, -1, " client mapping timeout-ms ", NULL, 0, 1, COMMAND_MAPPINGS,
 	 explain_command},
+	{"connect", "TARGET", "Joins standard input and output to a target beyond a tunnel.",
+	 "Made for ssh: -o ProxyCommand='rstunctl connect %h:%p'. The target is [ip:]port, name:port "
+	 "(resolved by the server) or ANY, its default.", "connect 10.0.0.5:22 --client home", true,
+	 RPC_CHANNEL_OPEN, -1, " target ", NULL, 1, 1, COMMAND_OTHER, connect_command},
 	{"log", "", "Shows the last lines of the daemon's log.", NULL, "log -f --level warn", false,
 	 RPC_LOG_TAIL, -1, " count after timeout-ms min-level ", &tail_rows, 0, 0, COMMAND_NOTHING,
 	 tail_command},

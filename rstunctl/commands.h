@@ -26,6 +26,9 @@ int add_command(struct ctl *c, struct command_input *in);
 /* "m3 OUT^127.0.0.1:9000^ANY tcp" cleaned. Returns buf. */
 const char *add_title(char *buf, size_t size, const json_t *mapping);
 
+/* connect.c */
+int connect_command(struct ctl *c, struct command_input *in);
+
 /* run.c */
 extern const struct field_rows run_rows;
 int run_command(struct ctl *c, struct command_input *in);

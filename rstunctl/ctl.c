@@ -5,7 +5,9 @@
  */
 #include "rstunctl/ctl.h"
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "rpc/api_types.h"
 #include "rpc/rpc_message.h"
 #include "rstunctl/command.h"
@@ -14,6 +16,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CTL_ROW(of_type, its_name, member, its_help, ...)                                          \
@@ -199,19 +202,24 @@ static int ctl_choose(struct ctl *c)
 	return status;
 }
 
-/* Who answers: said with -v, and before a change when its API is another one. */
-static int ctl_greet(struct ctl *c)
+/* Who answers: said with -v, and before a change when its API is another one. *ret_error: it has too
+ * many callers; code 0 = it has not. */
+static int ctl_greet(struct ctl *c, struct rpc_error *ret_error)
 {
 	struct rpc_error error;
 	json_t *info;
 	uint64_t version;
 	char text[128];
 
+	ret_error->code = 0;
 	if (!c->change && !c->options.verbose)
 		return 0;
 	if (rpc_caller_call(c->caller, rpc_methods[RPC_DAEMON_INFO].name, NULL,
-			    ctl_timeout(c, CTL_TIMEOUT_MS), &info, &error) != 0)
+			    ctl_timeout(c, CTL_TIMEOUT_MS), &info, &error) != 0) {
+		if (error.code == -RSTUN_E_LIMIT_REACHED)
+			*ret_error = error;
 		return error.code == RPC_NO_DAEMON ? ctl_complain(c, &error) : 0;
+	}
 	version = output_number(info, "api_version");
 	output_clean(text, sizeof(text), output_string(info, "version"));
 	if (c->options.verbose)
@@ -227,8 +235,22 @@ static int ctl_greet(struct ctl *c)
 	return 0;
 }
 
+/* Many of us at once may be too many callers: those before us will be done in a moment. */
+static bool ctl_wait_turn(struct ctl *c, uint64_t until_ns)
+{
+	const struct timespec rest = {
+		.tv_nsec = (long)((10 + random_u64() % 40) * CLOCK_NS_PER_MS)};
+
+	if (clock_now_ns() >= until_ns)
+		return false;
+	ctl_disconnect(c);
+	nanosleep(&rest, NULL);
+	return true;
+}
+
 int ctl_connect(struct ctl *c)
 {
+	uint64_t until_ns = clock_after(clock_now_ns(), clock_ms(ctl_timeout(c, CTL_BUSY_MS)));
 	struct rpc_error error;
 	int status;
 
@@ -237,9 +259,12 @@ int ctl_connect(struct ctl *c)
 	status = ctl_choose(c);
 	if (status != 0)
 		return status;
-	if (rpc_caller_open(&c->caller, &c->env, &error) != 0)
-		return ctl_complain(c, &error);
-	return ctl_greet(c);
+	do {
+		if (rpc_caller_open(&c->caller, &c->env, &error) != 0)
+			return ctl_complain(c, &error);
+		status = ctl_greet(c, &error);
+	} while (error.code != 0 && ctl_wait_turn(c, until_ns));
+	return error.code != 0 ? ctl_complain(c, &error) : status;
 }
 
 void ctl_disconnect(struct ctl *c)

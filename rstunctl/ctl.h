@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #define CTL_TIMEOUT_MS 30000 /* a call that has nothing to wait for */
+#define CTL_BUSY_MS 10000    /* while the daemon has too many callers */
 #define CTL_GRACE_MS 5000    /* on top of what the daemon itself is told to wait */
 
 /* Options that may stand before or behind the sub-command. */

@@ -319,6 +319,7 @@ void daemon_on_item(void *user, struct mailbox_item *item)
 	case MESSAGE_LIST_FLOWS:
 	case MESSAGE_KILL_FLOWS:
 	case MESSAGE_TEST:
+	case MESSAGE_OPEN_CHANNEL:
 	case MESSAGE_CANCEL_TEST:
 	case MESSAGE_DRAIN:
 	case MESSAGE_STOP:

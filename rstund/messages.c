@@ -25,6 +25,8 @@ struct message *message_new(enum message_kind kind, unsigned role, size_t data_b
 		m->add_mapping.fd = -1;
 	else if (kind == MESSAGE_CLAIMED)
 		m->claimed.fd = -1;
+	else if (kind == MESSAGE_OPEN_CHANNEL)
+		m->open_channel.fd = -1;
 	return m;
 }
 
@@ -53,6 +55,9 @@ void message_free(struct message *m)
 		break;
 	case MESSAGE_CLAIMED:
 		message_close(m->claimed.fd);
+		break;
+	case MESSAGE_OPEN_CHANNEL:
+		message_close(m->open_channel.fd);
 		break;
 	case MESSAGE_SET_CREDENTIALS:
 		tls_credentials_unref(m->set_credentials.credentials);

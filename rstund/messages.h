@@ -52,6 +52,7 @@ enum message_kind {
 	MESSAGE_KILL_FLOWS, /* answered by GATHERED */
 	MESSAGE_TEST,       /* answered by TESTED for each step, then GATHERED */
 	MESSAGE_CANCEL_TEST,
+	MESSAGE_OPEN_CHANNEL, /* answered by GATHERED */
 	MESSAGE_DRAIN,  /* answered by DRAINED, once */
 	MESSAGE_STOP,   /* frees all roles (COUNTERS for each before) and ends the thread */
 	/* worker -> worker */
@@ -143,6 +144,12 @@ struct message {
 			uint64_t timeout_ms;
 		} test;
 		struct {
+			int fd; /* owned */
+			struct target target;
+			size_t early_bytes; /* of data[] */
+			size_t reply_bytes; /* of data[], behind them */
+		} open_channel;
+		struct {
 			struct tls_credentials *credentials; /* a reference */
 		} set_credentials;
 		struct {
@@ -194,7 +201,8 @@ struct message {
 		} tested;
 		struct {
 			uint64_t count; /* KILL_FLOWS: ended */
-			int error;      /* TEST: it could not begin */
+			int error; /* TEST: it could not begin; OPEN_CHANNEL: it is none */
+			char text[MESSAGE_TEXT_SIZE]; /* OPEN_CHANNEL, with an error */
 		} gathered;
 	};
 	_Alignas(8) uint8_t data[];

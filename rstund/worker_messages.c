@@ -17,7 +17,7 @@
 
 #define WORKER_PROBE_NS (1 * CLOCK_NS_PER_S) /* WIRE.md, take-over */
 
-static struct worker_role *worker_find(struct worker *w, unsigned role)
+struct worker_role *worker_find(struct worker *w, unsigned role)
 {
 	struct worker_role *r;
 
@@ -328,6 +328,9 @@ void worker_on_item(void *user, struct mailbox_item *item)
 		break;
 	case MESSAGE_TEST:
 		worker_test_start(w, m);
+		break;
+	case MESSAGE_OPEN_CHANNEL:
+		worker_channel_open(w, m);
 		break;
 	case MESSAGE_CANCEL_TEST:
 		worker_test_cancel(w, m->gather);

@@ -69,6 +69,7 @@ struct worker {
 };
 
 /* ---- worker_messages.c ---- */
+struct worker_role *worker_find(struct worker *w, unsigned role); /* NULL = it is gone */
 void worker_on_item(void *user, struct mailbox_item *item);
 
 /* ---- worker_tell.c: toward the main thread. When memory for a message is short, questions are
@@ -82,6 +83,8 @@ void worker_tell_removed(struct worker *w, unsigned role, uint64_t id, uint64_t 
 void worker_tell_counters(struct worker_role *r);
 void worker_tell_flows(struct worker_role *r, uint64_t gather, uint64_t owner_id, uint64_t max);
 void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error);
+/* `text` "": none. */
+void worker_tell_opened(struct worker *w, uint64_t gather, int error, const char *text);
 void worker_tell_probed(struct worker *w, unsigned role, uint64_t session_id, bool alive);
 
 /* Sinks and callbacks for the engine; user is the worker for the first, the worker_role for the
@@ -105,6 +108,9 @@ void worker_report_init(struct worker *w);
 void worker_report_start(struct worker *w, uint64_t gather);
 /* The role leaves the list of roles. */
 void worker_report_skip(struct worker *w, struct worker_role *r);
+
+/* ---- worker_channel.c: channels of callers ---- */
+void worker_channel_open(struct worker *w, struct message *m);
 
 /* ---- worker_test.c: tests of clients ---- */
 void worker_test_start(struct worker *w, const struct message *m);

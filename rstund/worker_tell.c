@@ -112,15 +112,35 @@ void worker_on_removed(void *user, uint64_t id, const struct tunnel_counters *fi
 	worker_tell_removed(r->worker, r->index, id, 0, final);
 }
 
-void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error)
+/* NULL when memory is short: the main thread does not wait for ever. */
+static struct message *worker_gathered(struct worker *w, uint64_t gather, int error)
 {
 	struct message *m = worker_message(w, MESSAGE_GATHERED, 0);
 
 	if (m == NULL)
-		return; /* the main thread does not wait for ever */
+		return NULL;
 	m->gather = gather;
-	m->gathered.count = count;
 	m->gathered.error = error;
+	return m;
+}
+
+void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error)
+{
+	struct message *m = worker_gathered(w, gather, error);
+
+	if (m == NULL)
+		return;
+	m->gathered.count = count;
+	worker_tell(w, m);
+}
+
+void worker_tell_opened(struct worker *w, uint64_t gather, int error, const char *text)
+{
+	struct message *m = worker_gathered(w, gather, error);
+
+	if (m == NULL)
+		return;
+	snprintf(m->gathered.text, sizeof(m->gathered.text), "%s", text);
 	worker_tell(w, m);
 }
 

@@ -46,13 +46,10 @@ static void worker_test_on_done(void *user)
 
 void worker_test_start(struct worker *w, const struct message *m)
 {
-	struct worker_role *r = NULL, *at;
+	struct worker_role *r = worker_find(w, m->role);
 	struct worker_test *t = calloc(1, sizeof(*t));
 	int rc = t == NULL ? RSTUN_E_NOMEM : RSTUN_E_NOT_FOUND;
 
-	LIST_FOREACH (at, &w->roles, link)
-		if (at->index == m->role)
-			r = at;
 	if (t != NULL && r != NULL && r->client != NULL && !r->removing) {
 		*t = (struct worker_test){.worker = w, .gather = m->gather, .role = m->role};
 		LIST_INSERT_HEAD(&w->tests, t, link);

@@ -344,6 +344,12 @@ const char *target_format(char *buf, size_t size, const struct target *target)
 	case TARGET_NAME:
 		snprintf(buf, size, "%s:%u", target->name, target->port);
 		break;
+	case TARGET_SOCKS5:
+		snprintf(buf, size, "SOCKS5");
+		break;
+	case TARGET_HTTP:
+		snprintf(buf, size, "HTTP");
+		break;
 	}
 	return buf;
 }
@@ -401,12 +407,19 @@ bool address_is_unspecified(const struct address *address)
 	return address->in.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+bool target_is_asked(const struct target *target)
+{
+	return target->kind == TARGET_SOCKS5 || target->kind == TARGET_HTTP;
+}
+
 bool target_equal(const struct target *a, const struct target *b)
 {
 	if (a->kind != b->kind)
 		return false;
 	switch (a->kind) {
 	case TARGET_DEFAULT:
+	case TARGET_SOCKS5:
+	case TARGET_HTTP:
 		return true;
 	case TARGET_ADDRESS:
 		return address_equal(&a->address, &b->address);

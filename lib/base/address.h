@@ -23,11 +23,14 @@ struct address {
 	socklen_t len; /* 0 = no address */
 };
 
-/* What to reach: nothing named (the far side's default), an address, or a host name with a port. */
+/* What to reach: nothing named (the far side's default), an address, or a host name with a port; or
+ * each connection asks for it, by SOCKS5 (RFC 1928) or HTTP CONNECT (RFC 9110 section 9.3.6). */
 enum target_kind {
 	TARGET_DEFAULT,
 	TARGET_ADDRESS,
 	TARGET_NAME,
+	TARGET_SOCKS5,
+	TARGET_HTTP,
 };
 
 struct target {
@@ -59,7 +62,7 @@ int target_parse(struct target *ret, const char *text, size_t text_bytes, size_t
 const char *address_format(char *buf, size_t size, const struct address *address);
 /* The same without the port. */
 const char *address_format_ip(char *buf, size_t size, const struct address *address);
-/* As address_format; "name:port"; "ANY" for TARGET_DEFAULT. */
+/* As address_format; "name:port"; "ANY" for TARGET_DEFAULT; "SOCKS5", "HTTP". */
 const char *target_format(char *buf, size_t size, const struct target *target);
 
 uint16_t address_port(const struct address *address); /* host order; 0 for no address */
@@ -68,6 +71,7 @@ bool address_equal(const struct address *a, const struct address *b);    /* with
 bool address_equal_ip(const struct address *a, const struct address *b); /* without */
 bool address_is_loopback(const struct address *address);
 bool address_is_unspecified(const struct address *address);
+bool target_is_asked(const struct target *target); /* TARGET_SOCKS5, TARGET_HTTP */
 bool target_equal(const struct target *a, const struct target *b);
 
 /* 0.0.0.0:80 as a target means loopback of its family; others are left alone. */

@@ -26,6 +26,7 @@ struct mapping_span {
 /* The text that is parsed, for messages. */
 struct mapping_text {
 	struct mapping_span span;
+	enum mapping_proto proto;
 	char *error;
 };
 
@@ -78,6 +79,15 @@ static bool mapping_all_digits(const char *text, size_t bytes)
 	return bytes > 0;
 }
 
+static bool mapping_is_range(const char *text, size_t bytes)
+{
+	const char *dash = memchr(text, '-', bytes);
+	size_t head = dash != NULL ? (size_t)(dash - text) : 0;
+
+	return dash != NULL && mapping_all_digits(text, head) &&
+	       mapping_all_digits(dash + 1, bytes - head - 1);
+}
+
 /* Where the port stands in a field that was parsed. */
 static const char *mapping_port_at(const struct mapping_span *field)
 {
@@ -96,7 +106,7 @@ struct mapping_side {
 	const char *word;  /* "local" or "remote" */
 	const char *wanted;
 	bool listens;      /* else it is dialled */
-	bool may_be_any;
+	bool may_be_word;
 	bool local_only;   /* loopback or unspecified addresses only */
 };
 
@@ -107,8 +117,8 @@ static const struct mapping_side mapping_out_local = {
 };
 static const struct mapping_side mapping_out_remote = {
 	.word = "remote",
-	.wanted = "what the server connects to: [ip:]port, name:port or ANY",
-	.may_be_any = true,
+	.wanted = "what the server connects to: [ip:]port, name:port, ANY, SOCKS5 or HTTP",
+	.may_be_word = true,
 };
 static const struct mapping_side mapping_in_local = {
 	.word = "local",
@@ -135,11 +145,31 @@ static int mapping_parse_syntax(struct target *ret, const struct mapping_side *s
 	if (rest == 0)
 		return mapping_fail(text, "at column %zu %s", mapping_column(text, bad), why);
 	log_quote(quoted, sizeof(quoted) / 2, bad, rest);
+	if (mapping_is_range(bad, rest) && (at == 0 || bad[-1] == ':'))
+		return mapping_fail(text, "%s at column %zu is a range of ports, which stands for "
+				    "several mappings: this is the place of one", quoted,
+				    mapping_column(text, bad));
 	if (mapping_all_digits(bad, rest) && (at == 0 || bad[-1] == ':'))
 		return mapping_fail(text, "port %s at column %zu is not in %s", quoted,
 				    mapping_column(text, bad), mapping_port_range(side->listens));
 	return mapping_fail(text, "\"%s\" at column %zu: %s", quoted, mapping_column(text, bad),
 			    why);
+}
+
+static bool mapping_word(struct target *ret, const struct mapping_span *field)
+{
+	static const enum target_kind words[] = {TARGET_DEFAULT, TARGET_SOCKS5, TARGET_HTTP};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct target target = {.kind = words[i]};
+		char word[16];
+
+		if (mapping_span_is(field, target_format(word, sizeof(word), &target))) {
+			*ret = target;
+			return true;
+		}
+	}
+	return false;
 }
 
 static int mapping_parse_side(struct target *ret, const struct mapping_side *side,
@@ -155,13 +185,16 @@ static int mapping_parse_side(struct target *ret, const struct mapping_side *sid
 	if (field->bytes == 0)
 		return mapping_fail(text, "the %s address is missing at column %zu: write %s",
 				    side->word, column, side->wanted);
-	if (mapping_span_is(field, "ANY")) {
-		if (!side->may_be_any)
+	if (mapping_word(&target, field)) {
+		if (!side->may_be_word)
 			return mapping_fail(text,
 					    "%s at column %zu stands only as the remote of OUT: "
 					    "write %s",
 					    quoted, column, side->wanted);
-		*ret = (struct target){.kind = TARGET_DEFAULT};
+		if (text->proto == MAPPING_UDP && target_is_asked(&target))
+			return mapping_fail(text, "%s at column %zu is for tcp only", quoted,
+					    column);
+		*ret = target;
 		return 0;
 	}
 	rv = mapping_parse_syntax(&target, side, field, text);
@@ -214,7 +247,7 @@ static int mapping_split(struct mapping_span fields[3], const struct mapping_tex
 int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
 		  size_t text_bytes, char error[MAPPING_ERROR_SIZE])
 {
-	struct mapping_text whole = {mapping_trim(text, text_bytes), error};
+	struct mapping_text whole = {mapping_trim(text, text_bytes), proto, error};
 	struct mapping mapping = {.proto = proto};
 	struct mapping_span fields[3];
 	int rv;
@@ -256,12 +289,40 @@ int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *tex
 	return 0;
 }
 
+/* One element of a list, which may be a range: appended. */
+static int mapping_append(struct mapping **list, size_t *count, enum mapping_proto proto,
+			  const char *text, size_t bytes, char error[MAPPING_ERROR_SIZE])
+{
+	struct mapping *grown;
+	size_t more = 0;
+	char **texts;
+	int rv = mapping_expand(&texts, text, bytes, error);
+
+	if (rv != 0)
+		return rv;
+	while (texts[more] != NULL)
+		more++;
+	grown = reallocarray(*list, *count + more, sizeof(**list));
+	if (grown == NULL) {
+		snprintf(error, MAPPING_ERROR_SIZE, "%s", rstun_strerror(RSTUN_E_NOMEM));
+		rv = RSTUN_E_NOMEM;
+	} else {
+		*list = grown;
+	}
+	for (size_t i = 0; i < more && rv == 0; i++) {
+		rv = mapping_parse(&grown[*count], proto, texts[i], strlen(texts[i]), error);
+		*count += rv == 0;
+	}
+	mapping_expand_free(texts);
+	return rv;
+}
+
 int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
 		       const char *text, char error[MAPPING_ERROR_SIZE])
 {
 	struct mapping_span all = mapping_trim(text, strlen(text));
 	struct mapping *list = NULL;
-	size_t count = 0, room = 1;
+	size_t count = 0, elements = 1;
 	const char *at = all.at, *end = at + all.bytes;
 
 	if (all.bytes == 0) { /* as in the original: an empty list is no mapping, not a wrong one */
@@ -270,25 +331,19 @@ int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_pro
 		return 0;
 	}
 	for (size_t i = 0; i < all.bytes; i++)
-		room += all.at[i] == ',';
-	list = calloc(room, sizeof(*list));
-	if (list == NULL) {
-		snprintf(error, MAPPING_ERROR_SIZE, "%s", rstun_strerror(RSTUN_E_NOMEM));
-		return RSTUN_E_NOMEM;
-	}
-	for (; count < room; count++) {
+		elements += all.at[i] == ',';
+	for (size_t i = 0; i < elements; i++) {
 		const char *comma = memchr(at, ',', (size_t)(end - at));
 		const char *stop = comma != NULL ? comma : end;
-		int rv;
+		struct mapping_span one = mapping_trim(at, (size_t)(stop - at));
+		int rv = RSTUN_E_MALFORMED;
 
-		if (room > 1 && mapping_trim(at, (size_t)(stop - at)).bytes == 0) {
+		if (elements > 1 && one.bytes == 0)
 			snprintf(error, MAPPING_ERROR_SIZE,
 				 "mapping %zu of %zu, at column %zu, is empty: " MAPPING_EXAMPLE,
-				 count + 1, room, utf8_count(text, (size_t)(at - text)) + 1);
-			free(list);
-			return RSTUN_E_MALFORMED;
-		}
-		rv = mapping_parse(&list[count], proto, at, (size_t)(stop - at), error);
+				 i + 1, elements, utf8_count(text, (size_t)(at - text)) + 1);
+		else
+			rv = mapping_append(&list, &count, proto, one.at, one.bytes, error);
 		if (rv != 0) {
 			free(list);
 			return rv;

@@ -2,7 +2,8 @@
 /*
  * A mapping as text and as a value: MODE^local^remote, tcp or udp. The grammar is the original's
  * (OUT^9000^ANY, IN^3000^0.0.0.0:18080, a bare port is on 127.0.0.1) plus host names on the side
- * that dials: the remote of OUT, the local of IN.
+ * that dials: the remote of OUT, the local of IN; and OUT^1080^SOCKS5, OUT^8118^HTTP, where each
+ * connection says what it wants to reach (dynamic forwarding; a channel on the wire).
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct mapping {
 	enum mapping_mode mode;
 	enum mapping_proto proto;
 	struct target local;  /* OUT: the address to listen on; IN: what the client dials */
-	struct target remote; /* OUT: what the server dials, TARGET_DEFAULT = ANY; IN: it listens */
+	/* OUT: what the server dials, TARGET_DEFAULT = ANY, or who asks; IN: where it listens. */
+	struct target remote;
 };
 
 /*
@@ -36,14 +38,25 @@ struct mapping {
  * On failure returns RSTUN_E_MALFORMED and writes into `error` one sentence that names what is
  * wrong, where in the text, and what would be right, e.g.
  *   OUT^9000^90000: port 90000 at column 10 is not in 1..65535
- * Checked here: three fields; known mode; ANY only as the remote of OUT; names only where they are
- * dialled; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means
+ * Checked here: three fields; known mode; ANY, SOCKS5 and HTTP only as the remote of OUT, the last
+ * two for tcp only; names only where they are dialled; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means
  * "pick one" (the listening side).
  */
 int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
 		  size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
 
-/* Parses a comma-separated list into a new array (free()), all or nothing. */
+/*
+ * OUT^9000-9009^ANY, OUT^9000-9009^db:5000-5009, IN^22^0.0.0.0:2201-2210: ranges of ports stand for
+ * several mappings. *ret is the text of each, NULL at the end (mapping_expand_free); a text without
+ * a range is itself, whatever it is. The side that listens has a range; the other has one as long,
+ * or none. RSTUN_E_MALFORMED with a sentence as above, RSTUN_E_NOMEM.
+ */
+#define MAPPING_RANGE_MAX 1000
+int mapping_expand(char ***ret, const char *text, size_t text_bytes,
+		   char error[MAPPING_ERROR_SIZE]);
+void mapping_expand_free(char **list); /* accepts NULL */
+
+/* Parses a comma-separated list into a new array (free()), all or nothing; with ranges. */
 int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
 		       const char *text, char error[MAPPING_ERROR_SIZE]);
 

@@ -32,6 +32,8 @@ size_t frame_put_target(uint8_t *buf, const struct target *target)
 
 	switch (target->kind) {
 	case TARGET_DEFAULT:
+	case TARGET_SOCKS5: /* never a flow's: it has been asked for by then */
+	case TARGET_HTTP:
 		break;
 	case TARGET_NAME:
 		bytes = strnlen(target->name, ADDRESS_NAME_MAX);

@@ -258,6 +258,16 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.help = "Keeps what mapping.apply changed with confirm_within_s.",
 		.example = "{}",
 	},
+	[RPC_CHANNEL_OPEN] = {
+		.name = "channel.open", .change = true, .waits = true,
+		.params = &rpc_channel_open_params_rows, .result = &rpc_channel_open_result_rows,
+		.help = "Turns this connection into one through the tunnel.",
+		.remarks = "Behind the newline of the reply it carries raw bytes to the target and back "
+			   "until both sides have ended it, and is no connection of the API any more. "
+			   "It must have nothing else under way: no batch, no other call, no "
+			   "subscription. A target that cannot be reached ends it without a byte.",
+		.example = "{\"target\":\"10.0.0.5:22\"}",
+	},
 	[RPC_FLOW_LIST] = {
 		.name = "flow.list", .waits = true, .params = &rpc_flow_list_params_rows,
 		.result = &rpc_flow_list_rows, .list = "flows",

@@ -126,6 +126,16 @@ static const struct field client_test_rows[] = {
 const struct field_rows rpc_client_test_params_rows =
 	ROWS("ClientTestParams", rpc_client_test_params, client_test_rows);
 
+static const struct field channel_open_rows[] = {
+	ROW(STRING, rpc_channel_open_params, "client", client,
+	    "The client (id or name); left out, the only one.", .max = 256, .argument = "CLIENT"),
+	ROW(STRING, rpc_channel_open_params, "target", target,
+	    "What its server connects to: [ip:]port, name:port, or ANY for the server's default.",
+	    REQUIRED, .max = 512, .argument = "TARGET"),
+};
+const struct field_rows rpc_channel_open_params_rows =
+	ROWS("ChannelOpenParams", rpc_channel_open_params, channel_open_rows);
+
 static const struct field drain_rows[] = {
 	API_ID(rpc_drain_params),
 	API_NAME(rpc_drain_params),

@@ -221,6 +221,14 @@ static const struct field client_test_rows[] = {
 const struct field_rows rpc_client_test_result_rows =
 	ROWS("ClientTestResult", rpc_client_test_result, client_test_rows);
 
+static const struct field channel_open_rows[] = {
+	ROW(STRING, rpc_channel_open_result, "client", client, "Id of the client.", REQUIRED),
+	ROW(STRING, rpc_channel_open_result, "target", target, "The target in the normal form.",
+	    REQUIRED),
+};
+const struct field_rows rpc_channel_open_result_rows =
+	ROWS("ChannelOpenResult", rpc_channel_open_result, channel_open_rows);
+
 static const struct field flow_rows[] = {
 	ROW(STRING, rpc_flow, "id", id, "Its id.", REQUIRED),
 	ROW(STRING, rpc_flow, "mapping", mapping, "Id of its mapping, on a client."),

@@ -105,6 +105,11 @@ struct rpc_client_test_params {
 	uint64_t timeout_ms;
 };
 
+struct rpc_channel_open_params {
+	char *client; /* id or name; NULL = the only one */
+	char *target; /* "host:port", "ANY" */
+};
+
 struct rpc_drain_params {
 	char *id;
 	char *name;
@@ -401,6 +406,11 @@ struct rpc_probe {
 	char *text;
 	bool has_error;
 	struct rpc_failure error;
+};
+
+struct rpc_channel_open_result {
+	char *client; /* id */
+	char *target; /* in the normal form */
 };
 
 struct rpc_client_test_result {

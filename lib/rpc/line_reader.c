@@ -124,6 +124,12 @@ int line_reader_next(struct line_reader *r, char **ret_line, size_t *ret_bytes)
 	return line_reader_empty(r);
 }
 
+const char *line_reader_rest(const struct line_reader *r, size_t *ret_bytes)
+{
+	*ret_bytes = r->used - r->start;
+	return r->buf + r->start;
+}
+
 bool line_reader_waiting(const struct line_reader *r)
 {
 	size_t left = r->used - r->scanned;

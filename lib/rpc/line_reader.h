@@ -42,5 +42,8 @@ void line_reader_end(struct line_reader *r);
  * RSTUN_E_AGAIN: none yet. RSTUN_E_TOO_LARGE: one was skipped; call again. */
 int line_reader_next(struct line_reader *r, char **ret_line, size_t *ret_bytes);
 
+/* What was read behind the last line that was handed out; borrowed as a line. */
+const char *line_reader_rest(const struct line_reader *r, size_t *ret_bytes);
+
 /* Whether line_reader_next has something to give. Cheap enough to be asked each turn. */
 bool line_reader_waiting(const struct line_reader *r);

@@ -401,6 +401,11 @@ int rpc_caller_fd(const struct rpc_caller *c)
 	return c->fd;
 }
 
+const char *rpc_caller_rest(const struct rpc_caller *c, size_t *ret_bytes)
+{
+	return line_reader_rest(&c->reader, ret_bytes);
+}
+
 bool rpc_caller_has_event(const struct rpc_caller *c)
 {
 	return !STAILQ_EMPTY(&c->events) || line_reader_waiting(&c->reader);

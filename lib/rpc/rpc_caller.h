@@ -55,5 +55,8 @@ void rpc_caller_on_wait(struct rpc_caller *c, void (*on_wait)(void *user, uint64
 int rpc_caller_fd(const struct rpc_caller *c);
 bool rpc_caller_has_event(const struct rpc_caller *c);
 
+/* What was read behind the reply of a call that ends the protocol (channel.open); borrowed. */
+const char *rpc_caller_rest(const struct rpc_caller *c, size_t *ret_bytes);
+
 /* rstunctl's exit status for an error of a call. */
 enum rpc_exit rpc_caller_exit(const struct rpc_error *error);

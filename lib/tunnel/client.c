@@ -472,6 +472,7 @@ int client_new(struct client **ret, const struct client_params *params, char *er
 	loop_timer_init(&c->hop_timer, c->env->loop, client_on_hop, c);
 	loop_timer_init(&c->drain_timer, c->env->loop, client_on_drain_deadline, c);
 	loop_task_init(&c->drain_task, client_on_drain_task, c);
+	client_channel_init(c);
 	err = client_make_resolvers(c, error, error_size);
 	if (err == 0)
 		err = client_make_endpoint(c, error, error_size);
@@ -517,6 +518,7 @@ void client_free(struct client *c)
 	loop_timer_cancel(&c->pilot_timer);
 	loop_timer_cancel(&c->hop_timer);
 	loop_timer_cancel(&c->drain_timer);
+	loop_timer_cancel(&c->channels_timer);
 	loop_task_cancel(c->env->loop, &c->drain_task);
 	client_probe_cancel_all(c);
 	TAILQ_FOREACH(m, &c->mappings, link)

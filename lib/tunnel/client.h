@@ -13,6 +13,7 @@
 #include "tunnel/env.h"
 
 struct client;
+struct flow_channel;
 struct flow_info; /* flows.h */
 struct tls_credentials;
 
@@ -61,6 +62,11 @@ void client_hold(struct client *c, bool held);
  * then all connections have been closed with code 1 and their packets sent. */
 void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(void *user),
 		  void *user);
+
+/* A channel (flows.h): a flow toward channel->target without a listener of a mapping's. All of them
+ * share one tunnel, which is made for the first and closed when there has been none for a while; no
+ * event tells of it. As flows_open_channel. */
+int client_open_channel(struct client *c, const struct flow_channel *channel);
 
 /* Of all its mappings, those that were removed included: no counter ever goes back. */
 void client_counters(struct client *c, struct tunnel_counters *ret);

@@ -87,6 +87,8 @@ void client_mapping_ended(struct client_mapping *m, int error, const char *text,
 	loop_timer_arm(&m->timer, clock_after(now_ns, delay_ns));
 	client_mapping_set_state(m, backoff_is_slow(error) ? TUNNEL_FAILED : TUNNEL_RECONNECTING,
 				 error, text, delay_ms);
+	if (m == m->client->channels && backoff_is_slow(error))
+		client_channel_on_failed(m->client, error, text);
 	if (!logged_in)
 		client_attempted(m->client, m, error, delay_ms);
 }
@@ -217,18 +219,22 @@ static void client_mapping_on_idle(void *user)
 
 	if (m->stopped && m->conn != NULL)
 		client_mapping_close(m);
+	else if (m == m->client->channels)
+		client_channel_on_idle(m->client);
 }
 
 /* ---- beginning and end ---- */
 
 static int client_mapping_listen(struct client_mapping *m, int fd)
 {
-	if (m->mapping.mode == MAPPING_IN) {
+	if (m->mapping.mode == MAPPING_IN || m->mapping.local.kind == TARGET_DEFAULT) {
 		if (fd >= 0)
 			close(fd);
 		return 0;
 	}
 	(void)address_of_socket(&m->bound, fd);
+	if (target_is_asked(&m->mapping.remote))
+		return flows_listen_asking(&m->flows, fd, m->mapping.remote.kind);
 	if (m->mapping.proto == MAPPING_TCP)
 		return flows_listen_tcp(&m->flows, fd);
 	return flows_listen_udp(&m->flows, fd, m->client->config->udp_timeout_ms);

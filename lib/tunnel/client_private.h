@@ -113,6 +113,9 @@ struct client {
 	size_t vague_refusals;  /* in a row, while the password is not known to be right */
 	struct tunnel_counters removed; /* of mappings that are gone */
 	struct client_tally tally;
+	struct client_mapping *channels; /* their tunnel, in `mappings`; NULL = none */
+	uint64_t channels_made;
+	struct loop_timer channels_timer; /* it has been idle */
 	bool vague_open; /* refused without a reason, and nobody was left to try: who comes may */
 	bool freeing;
 
@@ -146,6 +149,13 @@ void client_mapping_counters(struct client_mapping *m, struct tunnel_counters *r
 /* Ends everything that could call; then, when the endpoint is gone, the memory. */
 void client_mapping_shut(struct client_mapping *m);
 void client_mapping_free(struct client_mapping *m);
+
+/* ---- client_channel.c ---- */
+
+void client_channel_init(struct client *c);
+/* The tunnel of the channels has nothing to do. / An attempt failed, and the next one comes late. */
+void client_channel_on_idle(struct client *c);
+void client_channel_on_failed(struct client *c, int error, const char *text);
 
 /* ---- client_session.c ---- */
 

@@ -132,6 +132,13 @@ static const struct client_mapping *client_probe_live(const struct client_probe 
 	return NULL;
 }
 
+/* The server is asked about one upstream. */
+static bool client_probe_is_out(const struct client_probe *p)
+{
+	return p->has_mapping && p->mapping.mode == MAPPING_OUT &&
+	       !target_is_asked(&p->mapping.remote);
+}
+
 static const char *client_probe_software(const struct client_probe_answer *a)
 {
 	if (!a->peer_is_rstund)
@@ -175,7 +182,11 @@ static void client_probe_accepted(struct client_probe *p)
 		client_probe_report(p, PROBE_SKIPPED, 0,
 				    "an OUT mapping listens here, not on the server");
 		target_format(target, sizeof(target), &p->mapping.remote);
-		if (!a->granted)
+		if (target_is_asked(&p->mapping.remote))
+			client_probe_report(p, PROBE_SKIPPED, 0,
+					    "each connection says by %s what it wants to reach",
+					    target);
+		else if (!a->granted)
 			client_probe_report(p, PROBE_SKIPPED, 0,
 					    "the server is %s, which cannot check it",
 					    client_probe_software(a));
@@ -213,6 +224,8 @@ static void client_probe_refused_vaguely(struct client_probe *p)
 				    client_probe_software(&p->answer));
 		return;
 	case TARGET_ADDRESS:
+	case TARGET_SOCKS5: /* a channel, which is not refused like this */
+	case TARGET_HTTP:
 		client_probe_report(p, PROBE_FAILED, RSTUN_E_LOGIN_REJECTED,
 				    "the server accepts the password and refuses this mapping "
 				    "without a reason: its log may say more");
@@ -224,7 +237,7 @@ static void client_probe_on_first(struct client_probe *p, const struct quic_clos
 {
 	const struct client_probe_answer *a = &p->answer;
 
-	bool out = p->has_mapping && p->mapping.mode == MAPPING_OUT;
+	bool out = client_probe_is_out(p);
 
 	if (a->kind == CLIENT_PROBE_YES) {
 		client_probe_accepted(p);
@@ -351,7 +364,7 @@ static int client_probe_send(struct client_probe *p)
 {
 	const struct client_config *config = p->client->config;
 	const struct mapping *mapping = &p->mapping;
-	bool out = p->has_mapping && mapping->mode == MAPPING_OUT;
+	bool out = client_probe_is_out(p);
 	bool whole = p->turn == CLIENT_PROBE_LISTEN || (p->turn == CLIENT_PROBE_FIRST && out);
 	struct session_config session;
 	struct wire_login login = {

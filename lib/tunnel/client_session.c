@@ -148,6 +148,7 @@ static int client_session_login(struct client_mapping *m)
 	const struct mapping *mapping = &m->mapping;
 	struct session_config session;
 	struct wire_login login = {
+		.channel = target_is_asked(&mapping->remote),
 		.mode = mapping->mode,
 		.proto = mapping->proto,
 		.has_local = mapping->local.kind == TARGET_ADDRESS,

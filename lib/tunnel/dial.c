@@ -59,6 +59,8 @@ void dial_resolve(struct dial *d, struct resolver *resolver, const struct target
 	*d = (struct dial){.done = done, .user = user};
 	switch (target->kind) {
 	case TARGET_DEFAULT:
+	case TARGET_SOCKS5:
+	case TARGET_HTTP:
 		dial_failed(d, RSTUN_E_NOT_FOUND, "no target is named and there is no default");
 		return;
 	case TARGET_ADDRESS:

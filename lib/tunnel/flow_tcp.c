@@ -41,6 +41,7 @@ struct flow_tcp {
 	char *target;               /* text; NULL = none, or no memory for it */
 	uint64_t id;
 	uint64_t started_ns;
+	uint64_t early_bytes;       /* that went into the tunnel before the relay */
 };
 
 static void flow_tcp_on_header_timer(void *user);
@@ -119,8 +120,24 @@ static int flow_tcp_start(struct flow_tcp *t, struct end *tcp, struct end *quic)
 
 /* ---- accepted ---- */
 
-int flow_tcp_accepted(struct flows *f, int fd, const struct address *source)
+/* The stream is new and the socket has hardly sent anything, so there is room for all of it. */
+static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct flow_opening *o)
 {
+	uint8_t header[FRAME_TARGET_MAX];
+	int err = quic_stream_write(stream, header, frame_put_target(header, o->target));
+
+	if (err == 0 && o->early_bytes > 0)
+		err = quic_stream_write(stream, o->early, o->early_bytes);
+	if (err == 0 && o->reply_bytes > 0 &&
+	    send(fd, o->reply, o->reply_bytes, MSG_NOSIGNAL) != (ssize_t)o->reply_bytes)
+		err = RSTUN_E_CLOSED;
+	return err;
+}
+
+int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
+		      const struct flow_opening *opening)
+{
+	char text[ADDRESS_TARGET_TEXT_SIZE];
 	struct quic_stream *stream;
 	struct end *tcp, *quic;
 	struct flow_tcp *t;
@@ -132,6 +149,11 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source)
 	err = quic_conn_open_stream(f->tunnel.conn, NULL, NULL, &stream);
 	if (err == RSTUN_E_LIMIT_REACHED || err == RSTUN_E_CLOSED)
 		return RSTUN_E_LIMIT_REACHED;
+	if (err == 0 && opening != NULL) {
+		err = flow_tcp_put_opening(stream, fd, opening);
+		if (err != 0)
+			flows_refuse(f, stream, FLOW_RESET);
+	}
 	if (err == 0)
 		err = quic_end_new(&quic, stream, f->tunnel.peer_is_original);
 	if (err != 0) {
@@ -150,6 +172,10 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source)
 		return RSTUN_E_NOMEM;
 	}
 	t->source = *source;
+	if (opening != NULL) {
+		t->early_bytes = opening->early_bytes;
+		t->target = strdup(target_format(text, sizeof(text), opening->target));
+	}
 	err = flow_tcp_start(t, tcp, quic);
 	if (err != 0) {
 		flow_tcp_finish(t, FLOW_LIMIT);
@@ -356,7 +382,7 @@ void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_
 
 	if (t->relay != NULL)
 		relay_get_counters(t->relay, &counters);
-	*ret_in_bytes = counters.a_to_b_bytes;
+	*ret_in_bytes = t->early_bytes + counters.a_to_b_bytes;
 	*ret_out_bytes = counters.b_to_a_bytes;
 }
 
@@ -374,7 +400,7 @@ void flow_tcp_info(const struct flow_tcp *t, struct flow_info *ret)
 		.proto = MAPPING_TCP,
 		.source = t->source.len != 0 ? &t->source : NULL,
 		.target = t->target != NULL ? t->target : "",
-		.in_bytes = counters.a_to_b_bytes,
+		.in_bytes = t->early_bytes + counters.a_to_b_bytes,
 		.out_bytes = counters.b_to_a_bytes,
 		.age_ms = (now_ns - t->started_ns) / CLOCK_NS_PER_MS,
 		.idle_ms = (now_ns - active_ns) / CLOCK_NS_PER_MS,

@@ -9,6 +9,7 @@
 #include "relay/end.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct flow_info;
@@ -16,9 +17,19 @@ struct flow_tcp;
 struct flows;
 struct quic_stream;
 
-/* An accepted connection: 0, or RSTUN_E_LIMIT_REACHED when no stream can be opened now (the
+/* What goes before the bytes of an accepted connection; borrowed for the call. */
+struct flow_opening {
+	const struct target *target; /* begins the stream (WIRE.md, channels) */
+	const uint8_t *early;        /* then these go into the tunnel */
+	size_t early_bytes;
+	const uint8_t *reply;        /* and these to the connection */
+	size_t reply_bytes;
+};
+
+/* An accepted connection, with or without an opening (NULL): 0, or RSTUN_E_LIMIT_REACHED when no stream can be opened now (the
  * descriptor stays the caller's), or another error (the descriptor has been reset). */
-int flow_tcp_accepted(struct flows *f, int fd, const struct address *source);
+int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
+		      const struct flow_opening *opening);
 
 /* A stream of the peer's, see flows_dial_tcp. */
 void flow_tcp_dial(struct flows *f, struct quic_stream *stream, const struct target *fixed,

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "tunnel/counters.h"
 #include "tunnel/env.h"
+#include "tunnel/flow_asked.h"
 #include "tunnel/flow_tcp.h"
 #include "tunnel/flow_udp.h"
 #include "tunnel/limits.h"
@@ -108,8 +109,12 @@ static void flows_on_accept(void *user, int fd, const struct address *source)
 		flows_reset_fd(fd);
 		return;
 	}
+	if (target_is_asked(&(struct target){.kind = f->asks})) {
+		(void)flow_asked_new(f, fd, source);
+		return;
+	}
 	/* Nobody overtakes those who wait. */
-	if (f->waiting_count > 0 || flow_tcp_accepted(f, fd, source) == RSTUN_E_LIMIT_REACHED)
+	if (f->waiting_count > 0 || flow_tcp_accepted(f, fd, source, NULL) == RSTUN_E_LIMIT_REACHED)
 		flows_wait(f, fd, source);
 }
 
@@ -146,6 +151,8 @@ void flows_init(struct flows *f, const struct flows_config *config)
 	LIST_INIT(&f->udp);
 	TAILQ_INIT(&f->dials);
 	loop_task_init(&f->dial_task, flows_on_dial_task, f);
+	TAILQ_INIT(&f->asked);
+	TAILQ_INIT(&f->ready);
 	STAILQ_INIT(&f->waiting);
 	loop_timer_init(&f->wait_timer, config->env->loop, flows_on_wait, f);
 }
@@ -179,17 +186,25 @@ int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms)
 	return udp_opener_new(&f->opener, &config);
 }
 
+int flows_listen_asking(struct flows *f, int fd, enum target_kind asks)
+{
+	f->asks = asks;
+	return flows_listen_tcp(f, fd);
+}
+
 void flows_resume(struct flows *f)
 {
 	struct flow_waiting *w;
 
 	while ((w = STAILQ_FIRST(&f->waiting)) != NULL) {
-		if (flow_tcp_accepted(f, w->fd, &w->source) == RSTUN_E_LIMIT_REACHED)
+		if (flow_tcp_accepted(f, w->fd, &w->source, NULL) == RSTUN_E_LIMIT_REACHED)
 			break;
 		flows_pop_waiting(f);
 	}
 	if (w == NULL)
 		loop_timer_cancel(&f->wait_timer);
+	while (!TAILQ_EMPTY(&f->ready) && flow_asked_go(TAILQ_FIRST(&f->ready)))
+		;
 }
 
 void flows_attach(struct flows *f, const struct flows_tunnel *tunnel)
@@ -230,10 +245,26 @@ void flows_tcp_ended(struct flows *f)
 	if (f->done)
 		return;
 	/* One that was refused for our own limit may go on now. */
-	if (f->waiting_count > 0 && f->tcp_count + 1 == LIMITS_FLOWS)
+	if ((f->waiting_count > 0 || f->asked_count > 0) && f->tcp_count + 1 == LIMITS_FLOWS)
 		flows_resume(f);
 	if (f->tcp_count == 0 && f->waiting_count == 0)
 		f->config.on_idle(f->config.user);
+}
+
+int flows_open_channel(struct flows *f, const struct flow_channel *channel)
+{
+	return f->draining ? RSTUN_E_SHUTTING_DOWN : flow_asked_new_channel(f, channel);
+}
+
+void flows_fail_waiting(struct flows *f, int error, const char *text)
+{
+	while (!TAILQ_EMPTY(&f->ready))
+		flow_asked_end(TAILQ_FIRST(&f->ready), error, text);
+}
+
+bool flows_is_idle(const struct flows *f)
+{
+	return f->tcp_count == 0 && f->waiting_count == 0 && f->asked_count == 0;
 }
 
 static void flows_close_sockets(struct flows *f)
@@ -246,6 +277,9 @@ static void flows_close_sockets(struct flows *f)
 		flows_reset_fd(STAILQ_FIRST(&f->waiting)->fd);
 		flows_pop_waiting(f);
 	}
+	while (!TAILQ_EMPTY(&f->asked))
+		flow_asked_end(TAILQ_FIRST(&f->asked), RSTUN_E_SHUTTING_DOWN, "");
+	flows_fail_waiting(f, RSTUN_E_SHUTTING_DOWN, "the tunnel is shutting down");
 	loop_timer_cancel(&f->wait_timer);
 }
 

@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 struct egress;
+struct flow_asked;
 struct flow_tcp;
 struct flow_udp;
 struct quic_conn;
@@ -33,6 +34,7 @@ struct tunnel_env;
 LIST_HEAD(flow_tcp_list, flow_tcp);
 LIST_HEAD(flow_udp_list, flow_udp);
 TAILQ_HEAD(flow_tcp_queue, flow_tcp);
+TAILQ_HEAD(flow_asked_list, flow_asked);
 
 /* A flow that ended, for the flow log. */
 struct flow_end {
@@ -97,6 +99,10 @@ struct flows {
 	unsigned dialled;               /* in the turn of the loop at dialled_ns */
 	uint64_t dialled_ns;
 	struct loop_task dial_task;
+	enum target_kind asks;          /* of whom is accepted: SOCKS5, HTTP; else nothing */
+	struct flow_asked_list asked;   /* those that are asked */
+	struct flow_asked_list ready;   /* those that have answered and wait for a stream */
+	size_t asked_count;             /* of both */
 	struct flow_waiting_list waiting;
 	size_t waiting_count;
 	struct loop_timer wait_timer;
@@ -111,7 +117,30 @@ void flows_init(struct flows *f, const struct flows_config *config);
 
 /* Serves a bound socket, taken over, on failure too. `udp_idle_ms` for UDP. */
 int flows_listen_tcp(struct flows *f, int fd);
+/* The same; each connection says by SOCKS5 or HTTP CONNECT (TARGET_...) what it wants to reach. */
+int flows_listen_asking(struct flows *f, int fd, enum target_kind asks);
 int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms);
+
+/* A flow whose near end was accepted elsewhere, with what it wants to reach. */
+struct flow_channel {
+	int fd;                      /* taken over when flows_open_channel returns 0 */
+	const struct target *target; /* these three are copied */
+	const uint8_t *early;        /* bytes that came already, at most PROXY_HEAD_MAX */
+	size_t early_bytes;
+	const uint8_t *reply; /* goes to fd when the stream is open; borrowed until done */
+	size_t reply_bytes;
+	/* Once: 0 = it is a flow now; or why not, and the descriptor has been closed, without a word.
+	 * May come from inside the call. */
+	void (*done)(void *user, int error, const char *text);
+	void *user;
+};
+
+/* It waits for a tunnel as one does that was accepted. RSTUN_E_LIMIT_REACHED, RSTUN_E_TOO_LARGE,
+ * RSTUN_E_NOMEM, RSTUN_E_SHUTTING_DOWN; then `done` is not called. */
+int flows_open_channel(struct flows *f, const struct flow_channel *channel);
+/* The tunnel will not come: those that have said what they want to reach need not wait for it. */
+void flows_fail_waiting(struct flows *f, int error, const char *text);
+bool flows_is_idle(const struct flows *f); /* no TCP flow, and nothing that may become one */
 
 /* There is a tunnel; what waits for it goes on. / It is gone: its flows end by themselves, now. */
 void flows_attach(struct flows *f, const struct flows_tunnel *tunnel);

@@ -59,6 +59,14 @@
 /* Accepted connections of one mapping or session that wait for the tunnel or for a stream, each at
  * most CONFIG_CONNECT_TIMEOUT_MS. */
 #define LIMITS_WAITING 1024
+/* Accepted connections of one mapping that are asked what they want to reach, or wait for a stream
+ * toward it; each at most so long for the question, then CONFIG_CONNECT_TIMEOUT_MS. */
+#define LIMITS_ASKED 1024
+#define LIMITS_ASK_MS 10000
+/* The tunnel of a client's channels is closed when there has been none for so long. */
+#define LIMITS_CHANNELS_IDLE_MS 60000
+/* After an attempt of it that failed for good, a new channel may bring the next one after this. */
+#define LIMITS_CHANNELS_RETRY_MS 5000
 /* Addresses of all servers of a client together that one attempt tries. */
 #define LIMITS_CONNECT_ADDRESSES 64
 /* Connections of one server worker, logged in or not. */

@@ -9,6 +9,7 @@
 #include "rpc/field_json.h"
 #include "rstund/control/control_private.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,49 @@ struct answer call_reply(struct call *c, const void *result)
 	bool heard = c->connection != NULL && c->id != NULL && rows != NULL;
 
 	return call_reply_json(c, heard ? field_json_encode(rows, result) : NULL);
+}
+
+int call_hand_over(struct call *c, const void *result, struct call_socket *ret,
+		   struct rpc_error *error)
+{
+	const struct field_rows *rows = rpc_methods[c->method].result;
+	struct control_connection *connection = c->connection;
+	struct call_socket s = {.fd = -1};
+
+	if (connection == NULL || c->id == NULL || c->batch != NULL ||
+	    connection->call_count != 1 || connection->subscription_count != 0 ||
+	    !STAILQ_EMPTY(&connection->output)) {
+		rpc_error_set(error, RPC_INVALID_REQUEST,
+			      "%s needs a connection of its own: no batch, no other call, no "
+			      "subscription, and an id", rpc_methods[c->method].name);
+		return RSTUN_E_FAILED;
+	}
+	s.reply = rpc_message_result(c->id, field_json_encode(rows, result), &s.reply_bytes);
+	if (s.reply != NULL)
+		s.fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+	if (s.fd < 0) {
+		rpc_error_from(error, s.reply == NULL ? RSTUN_E_NOMEM : RSTUN_E_LIMIT_REACHED,
+			       "%s: %s", rpc_methods[c->method].name,
+			       s.reply == NULL ? "memory is short" : "no descriptor is left");
+		free(s.reply);
+		return RSTUN_E_FAILED;
+	}
+	s.early = line_reader_rest(&connection->reader, &s.early_bytes);
+	call_hold(c);
+	*ret = s;
+	return 0;
+}
+
+void call_handed_over(struct call *c)
+{
+	if (c->connection != NULL) {
+		c->connection->handed_over = true;
+		control_connection_wake(c->connection);
+	}
+	call_said(c, "done", "");
+	call_cut(c);
+	json_decref(c->id);
+	free(c);
 }
 
 struct answer call_later(struct call *c, void (*cancel)(struct call *c, void *user), void *user)

@@ -60,6 +60,26 @@ void *call_user(const struct call *c);
  * dispatched, so that what one caller asks for does not add up. */
 void call_hold(struct call *c);
 
+/*
+ * Its connection becomes something else: gives its socket (the caller's to close), what its caller
+ * has sent behind the request (borrowed until the connection is served again), and the reply with
+ * `result` (free()). From now on nothing else is dispatched on the connection. Then either
+ * call_handed_over, and the reply is not ours to write any more, or an answer as ever. 0, or
+ * `error`: something else is under way on the connection.
+ */
+struct call_socket {
+	int fd;
+	const char *early;
+	size_t early_bytes;
+	char *reply;
+	size_t reply_bytes;
+};
+
+int call_hand_over(struct call *c, const void *result, struct call_socket *ret,
+		   struct rpc_error *error);
+/* The call is over, and so is its connection. */
+void call_handed_over(struct call *c);
+
 /* For calls kept by call_later: the same as above without the token. */
 static inline void call_end(struct answer unused)
 {

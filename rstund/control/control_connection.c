@@ -331,6 +331,10 @@ static void control_connection_on_task(void *user)
 	struct control_connection *c = user;
 	bool idle;
 
+	if (c->handed_over) {
+		control_connection_free(c, true);
+		return;
+	}
 	control_connection_write(c);
 	control_connection_serve(c);
 	control_connection_write(c);

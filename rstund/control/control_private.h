@@ -102,6 +102,7 @@ struct control_connection {
 	bool blocked;  /* write() would not take anything */
 	bool ended;    /* the caller writes no more */
 	bool hung_up;  /* nor does it read: replies go nowhere */
+	bool handed_over; /* its socket is somebody else's, too */
 	bool broken;   /* memory was short while a reply was made: it cannot go on */
 	bool closing;
 };

@@ -136,6 +136,8 @@ static struct answer methods_dispatch(struct daemon *d, struct call *c, enum rpc
 		return methods_mapping_apply(d, c, p);
 	case RPC_MAPPING_CONFIRM:
 		return methods_mapping_confirm(d, c, p);
+	case RPC_CHANNEL_OPEN:
+		return methods_channel_open(d, c, p);
 	case RPC_FLOW_LIST:
 		return methods_flow_list(d, c, p);
 	case RPC_FLOW_KILL:

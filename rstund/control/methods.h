@@ -134,6 +134,9 @@ struct answer methods_flow_list(struct daemon *d, struct call *c,
 				const struct rpc_flow_list_params *p);
 struct answer methods_flow_kill(struct daemon *d, struct call *c,
 				const struct rpc_flow_kill_params *p);
+/* methods_channel.c */
+struct answer methods_channel_open(struct daemon *d, struct call *c,
+				   const struct rpc_channel_open_params *p);
 /* methods_test.c */
 struct answer methods_client_test(struct daemon *d, struct call *c,
 				  const struct rpc_client_test_params *p);

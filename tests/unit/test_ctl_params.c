@@ -48,6 +48,10 @@ static void test_specs(void **state)
 	SPECS("OUT^9000^ANY", (char *)"OUT^9000^ANY");
 	SPECS("OUT^9000^ANY", (char *)"out", (char *)"9000", (char *)"any");
 	SPECS("IN^3000^0.0.0.0:18080", (char *)"In", (char *)"3000", (char *)"0.0.0.0:18080");
+	SPECS("OUT^1^ANY OUT^2^ANY OUT^3^ANY", (char *)"out", (char *)"1-2", (char *)"any",
+	      (char *)"OUT^3^ANY");
+	SPECS("OUT^1080^socks5 OUT^8118^HTTP OUT^1^http", (char *)"socks5", (char *)"1080",
+	      (char *)"HTTP", (char *)"8118", (char *)"out", (char *)"1", (char *)"http");
 	SPECS("OUT^1^ANY OUT^2^10.0.0.5:80 IN^3^4", (char *)"OUT^1^ANY", (char *)"out", (char *)"2",
 	      (char *)"10.0.0.5:80", (char *)"in", (char *)"3", (char *)"4");
 }
@@ -77,6 +81,8 @@ static void test_no_specs(void **state)
 	assert_no_spec("three words", "out", "9000", NULL);
 	assert_no_spec("such as: in 3000", "in", "9000", NULL);
 	assert_no_spec("three words", "out", "9000", "in", "1", "2", NULL);
+	assert_no_spec("two words make a mapping: socks5 LOCAL", "socks5", NULL);
+	assert_no_spec("two words", "http", "socks5", "1080", NULL);
 	assert_no_spec("port 90000 at column 10 is not in 1..65535", "OUT^9000^90000", NULL);
 	assert_no_spec("\\x1b", "\033", NULL);
 }

@@ -45,6 +45,9 @@ static void test_right(void **state)
 		{"IN^0.0.0.0:80^127.3.2.1:9", "IN^0.0.0.0:80^127.3.2.1:9"},
 		{"IN^192.168.1.5:80^[::1]:80", "IN^192.168.1.5:80^[::1]:80"},
 		{"IN^0080^00081", "IN^127.0.0.1:80^127.0.0.1:81"},
+		{"OUT^1080^SOCKS5", "OUT^127.0.0.1:1080^SOCKS5"},
+		{"IN^1^2", "IN^127.0.0.1:1^127.0.0.1:2"},
+		{"OUT^[::]:8118^http", "OUT^[::]:8118^HTTP"},
 	};
 	char error[MAPPING_ERROR_SIZE], buf[MAPPING_TEXT_SIZE];
 
@@ -84,10 +87,13 @@ static const struct {
 	 "MODE^local^remote, such as OUT^9000^ANY"},
 	{"OUT^9000^",
 	 "OUT^9000^: the remote address is missing at column 10: write what the server "
-	 "connects to: [ip:]port, name:port or ANY"},
+	 "connects to: [ip:]port, name:port, ANY, SOCKS5 or HTTP"},
 	{"OUT^^ANY",
 	 "OUT^^ANY: the local address is missing at column 5: write the [ip:]port that the "
 	 "client listens on"},
+	{"IN^SOCKS5^80",
+	 "IN^SOCKS5^80: SOCKS5 at column 4 stands only as the remote of OUT: write what the client "
+	 "connects to: [ip:]port or name:port"},
 	{"^^",
 	 "^^: the mode is missing at column 1: write OUT or IN"},
 	{"^9000^ANY",
@@ -274,7 +280,8 @@ static const struct {
 	 "OUT:9000:ANY: '^' and two fields are missing at column 13: write "
 	 "MODE^local^remote, such as OUT^9000^ANY"},
 	{"OUT^9000-9010^ANY",
-	 "OUT^9000-9010^ANY: \"9000-9010\" at column 5: a port is a number from 0 to 65535"},
+	 "OUT^9000-9010^ANY: 9000-9010 at column 5 is a range of ports, which stands for several "
+	 "mappings: this is the place of one"},
 };
 
 static void test_wrong(void **state)
@@ -321,6 +328,71 @@ static void test_odd_bytes(void **state)
 	assert_int_equal(mapping_parse(&m, MAPPING_TCP, text, sizeof(text), error),
 			 RSTUN_E_MALFORMED);
 	assert_true(strlen(error) < MAPPING_ERROR_SIZE);
+}
+
+static void assert_expands(const char *text, size_t count, const char *first, const char *last)
+{
+	char error[MAPPING_ERROR_SIZE], **list;
+	size_t n = 0;
+
+	if (mapping_expand(&list, text, strlen(text), error) != 0)
+		fail_msg("%s", error);
+	while (list[n] != NULL)
+		n++;
+	assert_int_equal(n, count);
+	assert_string_equal(list[0], first);
+	assert_string_equal(list[n - 1], last);
+	mapping_expand_free(list);
+}
+
+static void assert_no_range(const char *text, const char *message)
+{
+	char error[MAPPING_ERROR_SIZE], **list;
+
+	assert_int_equal(mapping_expand(&list, text, strlen(text), error), RSTUN_E_MALFORMED);
+	assert_string_equal(error, message);
+}
+
+static void test_ranges(void **state)
+{
+	char error[MAPPING_ERROR_SIZE], buf[MAPPING_TEXT_SIZE];
+	struct mapping *list, m;
+	size_t count;
+
+	(void)state;
+	assert_expands("OUT^9000^ANY", 1, "OUT^9000^ANY", "OUT^9000^ANY");
+	assert_expands("", 1, "", "");
+	assert_expands("no-mapping 1-2", 1, "no-mapping 1-2", "no-mapping 1-2");
+	assert_expands("OUT^1^my-host-1:80", 1, "OUT^1^my-host-1:80", "OUT^1^my-host-1:80");
+	assert_expands("OUT^9000-9009^ANY", 10, "OUT^9000^ANY", "OUT^9009^ANY");
+	assert_expands("OUT^7-7^ANY ", 1, "OUT^7^ANY", "OUT^7^ANY");
+	assert_expands("out^[::]:1-2^db-1:5001-5002", 2, "out^[::]:1^db-1:5001",
+		       "out^[::]:2^db-1:5002");
+	assert_expands(" IN^22^0.0.0.0:2201-2210", 10, " IN^22^0.0.0.0:2201",
+		       " IN^22^0.0.0.0:2210");
+	assert_expands("OUT^64536-65535^ANY", 1000, "OUT^64536^ANY", "OUT^65535^ANY");
+	assert_no_range("OUT^9-8^ANY", "OUT^9-8^ANY: 9-8 is no range of ports: write the lower one "
+				       "first, both in 1..65535");
+	assert_no_range("OUT^0-8^ANY", "OUT^0-8^ANY: 0-8 is no range of ports: write the lower one "
+				       "first, both in 1..65535");
+	assert_no_range("OUT^1-1001^ANY",
+			"OUT^1-1001^ANY: 1-1001 are 1001 ports, and at most 1000 are possible");
+	assert_no_range("OUT^1-3^5-6", "OUT^1-3^5-6: 3 ports listen and 2 are connected to: as "
+				       "many, or one");
+	assert_no_range("OUT^1^5-6",
+			"OUT^1^5-6: the side that listens needs a range of ports, too");
+	assert_int_equal(mapping_parse_list(&list, &count, MAPPING_TCP, "IN^1^2, OUT^3-5^ANY",
+					    error), 0);
+	assert_int_equal(count, 4);
+	assert_string_equal(mapping_format(buf, sizeof(buf), &list[3]), "OUT^127.0.0.1:5^ANY");
+	free(list);
+	assert_int_equal(mapping_parse(&m, MAPPING_TCP, "OUT^3-5^ANY", 11, error),
+			 RSTUN_E_MALFORMED);
+	assert_string_equal(error, "OUT^3-5^ANY: 3-5 at column 5 is a range of ports, which stands "
+				   "for several mappings: this is the place of one");
+	assert_int_equal(mapping_parse(&m, MAPPING_UDP, "OUT^1^SOCKS5", 12, error),
+			 RSTUN_E_MALFORMED);
+	assert_string_equal(error, "OUT^1^SOCKS5: SOCKS5 at column 7 is for tcp only");
 }
 
 /* Every cut of good texts is judged without reading beyond it. */
@@ -398,7 +470,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_right), cmocka_unit_test(test_wrong),
-		cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_every_cut),
+		cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_ranges), cmocka_unit_test(test_every_cut),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_thousand),
 	};
 

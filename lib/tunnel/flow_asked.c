@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dynamic forwarding: the dialogue before the flow. The request is read into a buffer, because more
+ * than it may have come; what is behind it is the flow's first bytes. "Connected" is said as soon as
+ * there is a stream: the far side says nothing before the first byte, and a target that it cannot
+ * reach is a reset. A channel begins where the dialogue ends.
+ */
+#include "tunnel/flow_asked.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "tunnel/env.h"
+#include "tunnel/flow_tcp.h"
+#include "tunnel/flows.h"
+#include "tunnel/limits.h"
+#include "tunnel/proxy_request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct flow_asked {
+	TAILQ_ENTRY(flow_asked) link;
+	struct flows *set;
+	int fd;
+	struct event event;
+	struct loop_timer timer;
+	struct address source;
+	struct proxy_request request;
+	bool ready; /* its target is known; it waits for a stream */
+	struct flow_channel channel; /* done NULL: it is none */
+	size_t bytes;
+	uint8_t buf[PROXY_HEAD_MAX];
+};
+
+static struct flow_asked_list *flow_asked_list(struct flow_asked *a)
+{
+	return a->ready ? &a->set->ready : &a->set->asked;
+}
+
+/* Without its socket. */
+static void flow_asked_free(struct flow_asked *a)
+{
+	struct flows *f = a->set;
+
+	TAILQ_REMOVE(flow_asked_list(a), a, link);
+	f->asked_count--;
+	event_del(&a->event);
+	loop_timer_cancel(&a->timer);
+	free(a);
+}
+
+/* The last thing that happens to a channel's. */
+static void flow_asked_tell(struct flow_asked *a, int error, const char *text)
+{
+	struct flow_channel channel = a->channel;
+
+	flow_asked_free(a);
+	if (channel.done != NULL)
+		channel.done(channel.user, error, text);
+}
+
+void flow_asked_end(struct flow_asked *a, int error, const char *text)
+{
+	if (a->channel.done != NULL)
+		close(a->fd);
+	else
+		flows_reset_fd(a->fd);
+	flow_asked_tell(a, error, text);
+}
+
+/* The socket has sent nothing or next to nothing, so there is room for an answer. */
+static bool flow_asked_send(struct flow_asked *a, const struct proxy_reply *reply)
+{
+	return reply->bytes == 0 || send(a->fd, reply->data, reply->bytes, MSG_NOSIGNAL) ==
+					    (ssize_t)reply->bytes;
+}
+
+/* With an answer, not a reset, which could overtake it. */
+static void flow_asked_refuse(struct flow_asked *a, const struct proxy_reply *reply,
+			      const char *why)
+{
+	struct flows *f = a->set;
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_debug(f->config.env->log, f->config.scope, "%s is refused: %s",
+		  address_format(text, sizeof(text), &a->source), why);
+	(void)flow_asked_send(a, reply);
+	shutdown(a->fd, SHUT_WR);
+	close(a->fd);
+	flow_asked_free(a);
+}
+
+static void flow_asked_on_timer(void *user)
+{
+	struct flow_asked *a = user;
+	struct proxy_reply reply = {.bytes = 0};
+
+	if (a->channel.done != NULL) {
+		flow_asked_end(a, RSTUN_E_TIMEOUT, "the tunnel did not come up in time");
+		return;
+	}
+	if (a->ready)
+		proxy_reply_error(&a->request, RSTUN_E_UNREACHABLE, &reply);
+	flow_asked_refuse(a, &reply,
+			  a->ready ? "it waited too long for the tunnel"
+				   : "it did not say in time what it wants to reach");
+}
+
+bool flow_asked_go(struct flow_asked *a)
+{
+	struct flows *f = a->set;
+	struct flow_opening opening = {
+		.target = &a->request.target,
+		.early = a->buf,
+		.early_bytes = a->bytes,
+	};
+	struct proxy_reply reply;
+	int err;
+
+	if (a->channel.done != NULL) {
+		opening.reply = a->channel.reply;
+		opening.reply_bytes = a->channel.reply_bytes;
+	} else {
+		proxy_reply_ok(&a->request, &reply);
+		opening.reply = reply.data;
+		opening.reply_bytes = reply.bytes;
+	}
+	err = flow_tcp_accepted(f, a->fd, &a->source, &opening);
+	if (err == RSTUN_E_LIMIT_REACHED)
+		return false;
+	/* The socket has been taken over. */
+	flow_asked_tell(a, err, err != 0 ? rstun_strerror(err) : "");
+	return true;
+}
+
+static void flow_asked_wait(struct flow_asked *a)
+{
+	event_del(&a->event);
+	TAILQ_REMOVE(flow_asked_list(a), a, link);
+	a->ready = true;
+	TAILQ_INSERT_TAIL(flow_asked_list(a), a, link);
+	loop_timer_arm(&a->timer, clock_after(loop_now(a->set->config.env->loop),
+					      clock_ms(CONFIG_CONNECT_TIMEOUT_MS)));
+	flows_resume(a->set);
+}
+
+static void flow_asked_on_bytes(struct flow_asked *a)
+{
+	struct proxy_reply reply = {.bytes = 0};
+	enum proxy_result result;
+	const char *why = "";
+	size_t used = 0;
+
+	result = proxy_request_feed(&a->request, a->buf, a->bytes, &used, &reply, &why);
+	a->bytes -= used;
+	memmove(a->buf, a->buf + used, a->bytes);
+	if (result == PROXY_REFUSED)
+		flow_asked_refuse(a, &reply, why);
+	else if (!flow_asked_send(a, &reply) || a->bytes == sizeof(a->buf))
+		flow_asked_end(a, RSTUN_E_CLOSED, "");
+	else if (result == PROXY_READY)
+		flow_asked_wait(a);
+}
+
+static void flow_asked_on_readable(evutil_socket_t fd, short what, void *user)
+{
+	struct flow_asked *a = user;
+	ssize_t n;
+
+	(void)what;
+	loop_enter(a->set->config.env->loop);
+	n = recv(fd, a->buf + a->bytes, sizeof(a->buf) - a->bytes, 0);
+	if (n > 0) {
+		a->bytes += (size_t)n;
+		flow_asked_on_bytes(a);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		flow_asked_end(a, RSTUN_E_CLOSED, "");
+	}
+}
+
+static struct flow_asked *flow_asked_alloc(struct flows *f, int fd)
+{
+	struct loop *loop = f->config.env->loop;
+	struct flow_asked *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->set = f;
+	a->fd = fd;
+	loop_timer_init(&a->timer, loop, flow_asked_on_timer, a);
+	event_assign(&a->event, loop->base, fd, EV_READ | EV_PERSIST, flow_asked_on_readable, a);
+	TAILQ_INSERT_TAIL(&f->asked, a, link);
+	f->asked_count++;
+	return a;
+}
+
+int flow_asked_new(struct flows *f, int fd, const struct address *source)
+{
+	struct flow_asked *a = f->asked_count < LIMITS_ASKED ? flow_asked_alloc(f, fd) : NULL;
+
+	if (a == NULL) {
+		flows_reset_fd(fd);
+		return f->asked_count < LIMITS_ASKED ? RSTUN_E_NOMEM : RSTUN_E_LIMIT_REACHED;
+	}
+	a->source = *source;
+	proxy_request_init(&a->request, f->asks == TARGET_HTTP ? PROXY_HTTP : PROXY_SOCKS5, NULL);
+	if (event_add(&a->event, NULL) != 0) {
+		flow_asked_end(a, RSTUN_E_NOMEM, "");
+		return RSTUN_E_NOMEM;
+	}
+	loop_timer_arm(&a->timer,
+		       clock_after(loop_now(f->config.env->loop), clock_ms(LIMITS_ASK_MS)));
+	return 0;
+}
+
+int flow_asked_new_channel(struct flows *f, const struct flow_channel *channel)
+{
+	struct flow_asked *a;
+
+	if (channel->early_bytes > PROXY_HEAD_MAX)
+		return RSTUN_E_TOO_LARGE;
+	if (f->asked_count >= LIMITS_ASKED)
+		return RSTUN_E_LIMIT_REACHED;
+	a = flow_asked_alloc(f, channel->fd);
+	if (a == NULL)
+		return RSTUN_E_NOMEM;
+	a->channel = *channel;
+	a->request.target = *channel->target;
+	a->bytes = channel->early_bytes;
+	if (a->bytes > 0)
+		memcpy(a->buf, channel->early, a->bytes);
+	flow_asked_wait(a);
+	return 0;
+}
