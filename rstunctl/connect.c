@@ -8,10 +8,11 @@
 #include "rstunctl/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,76 +52,79 @@ static int connect_copy(int from, int to)
 	}
 }
 
-struct connect {
-	int fd;
-	atomic_bool ended; /* our side */
-};
-
 /* What it cannot write any more is no fault of ours: the other direction knows why. */
 static void *connect_send(void *user)
 {
-	struct connect *t = user;
+	const int *fd = user;
 
-	(void)connect_copy(STDIN_FILENO, t->fd);
-	atomic_store(&t->ended, true);
-	(void)shutdown(t->fd, SHUT_WR);
+	(void)connect_copy(STDIN_FILENO, *fd);
+	(void)shutdown(*fd, SHUT_WR);
 	return NULL;
 }
 
-static bool connect_is_gone(const struct connect *t, int timeout_ms)
+/* The target has sent its last byte; ours may go on until the connection is gone altogether. */
+static void connect_linger(int fd)
 {
-	struct pollfd p = {.fd = t->fd}; /* POLLHUP is always told */
-	int n;
+	struct pollfd p = {.fd = fd}; /* POLLHUP is always told */
+
+	(void)close(STDOUT_FILENO);
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* A UNIX socket knows no reset: how it ended is in a line of its own. Nothing = the daemon died. */
+static int connect_verdict(struct ctl *c, const char *target)
+{
+	int fd = rpc_caller_passed(c->caller);
+	char line[256], why[256], *end;
+	ssize_t n;
+	long code;
 
 	do
-		n = poll(&p, 1, timeout_ms);
+		n = read(fd, line, sizeof(line) - 1);
 	while (n < 0 && errno == EINTR);
-	return n > 0;
+	if (n <= 0)
+		return ctl_fail(c, RSTUN_E_CLOSED, "connect: the daemon went away");
+	line[n] = '\0';
+	code = strtol(line, &end, 10);
+	if (code == 0)
+		return 0;
+	line[strcspn(line, "\n")] = '\0';
+	output_clean(why, sizeof(why), *end == ' ' ? end + 1 : "it ended early");
+	return ctl_fail(c, (int)-code, "connect: %s: %s", target, why);
 }
 
-/*
- * The target has sent its last byte: 0, or ECONNRESET. A UNIX socket knows no reset; but one that is
- * gone altogether while our side has not ended was not ended by agreement. Else our side may go on
- * until it ends.
- */
-static int connect_finish(struct connect *t)
+static int connect_run(struct ctl *c, const char *target)
 {
-	if (!atomic_load(&t->ended) && connect_is_gone(t, 0))
-		return ECONNRESET;
-	(void)close(STDOUT_FILENO);
-	(void)connect_is_gone(t, -1);
-	return 0;
-}
-
-static int connect_run(struct ctl *c)
-{
-	struct connect t = {.fd = rpc_caller_fd(c->caller)};
-	int err = 0;
+	int fd = rpc_caller_fd(c->caller), err = 0;
+	int flags = fcntl(rpc_caller_passed(c->caller), F_GETFL);
 	pthread_t sender;
 	const char *early;
 	size_t bytes;
 
+	if (flags < 0 || fcntl(rpc_caller_passed(c->caller), F_SETFL, flags & ~O_NONBLOCK) != 0)
+		return ctl_fail(c, RSTUN_E_FAILED, "connect: the reply came without a descriptor");
 	signal(SIGPIPE, SIG_IGN);
 	early = rpc_caller_rest(c->caller, &bytes);
-	if (pthread_create(&sender, NULL, connect_send, &t) != 0)
+	if (pthread_create(&sender, NULL, connect_send, &fd) != 0)
 		return ctl_no_memory(c);
 	if (!connect_write(STDOUT_FILENO, early, bytes))
 		err = errno;
 	if (err == 0)
-		err = connect_copy(t.fd, STDOUT_FILENO);
+		err = connect_copy(fd, STDOUT_FILENO);
 	if (err == 0)
-		err = connect_finish(&t);
+		connect_linger(fd);
 	pthread_cancel(sender); /* it may sit in a read of standard input */
 	pthread_join(sender, NULL);
-	if (err == 0)
-		return 0;
-	return ctl_fail(c, err == ECONNRESET ? RSTUN_E_RESET : RSTUN_E_FAILED, "connect: %s",
-			err == ECONNRESET ? "the connection was reset" : strerror(err));
+	if (err != 0 && err != ECONNRESET)
+		return ctl_fail(c, RSTUN_E_FAILED, "connect: %s", strerror(err));
+	return connect_verdict(c, target);
 }
 
 int connect_command(struct ctl *c, struct command_input *in)
 {
 	struct rpc_error error;
+	char target[300];
 	json_t *result;
 	int status = ctl_connect(c);
 
@@ -131,5 +135,6 @@ int connect_command(struct ctl *c, struct command_input *in)
 			 ctl_timeout(c, CTL_TIMEOUT_MS), &result, &error) != 0)
 		return ctl_complain(c, &error);
 	json_decref(result);
-	return connect_run(c);
+	output_clean(target, sizeof(target), in->args[0]);
+	return connect_run(c, target);
 }

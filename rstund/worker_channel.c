@@ -10,8 +10,10 @@
 #include "tunnel/client.h"
 #include "tunnel/flows.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct worker_channel {
 	struct worker *worker;
@@ -41,19 +43,26 @@ void worker_channel_open(struct worker *w, struct message *m)
 		.done = worker_channel_on_done,
 		.user = wc,
 	};
-	int err = wc == NULL ? RSTUN_E_NOMEM : RSTUN_E_NOT_FOUND;
+	int err = wc == NULL ? RSTUN_E_NOMEM : RSTUN_E_NOT_FOUND, status[2] = {-1, -1};
 
+	m->open_channel.fd = -1;
+	if (err == RSTUN_E_NOT_FOUND && pipe2(status, O_CLOEXEC | O_NONBLOCK) != 0) {
+		free(wc);
+		wc = NULL;
+		err = RSTUN_E_LIMIT_REACHED;
+	}
+	channel.pass_fd = status[0];
+	channel.status_fd = status[1];
 	if (wc != NULL && r != NULL && r->client != NULL && !r->removing) {
 		wc->worker = w;
 		wc->gather = m->gather;
 		memcpy(wc->reply, m->data + channel.early_bytes, reply_bytes);
 		channel.reply = wc->reply;
 		err = client_open_channel(r->client, &channel);
-		if (err == 0) {
-			m->open_channel.fd = -1;
+		if (err == 0)
 			return;
-		}
 	}
+	flow_channel_close(&channel);
 	free(wc);
 	worker_tell_opened(w, m->gather, err, rstun_strerror(err));
 }

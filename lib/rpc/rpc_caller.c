@@ -33,6 +33,7 @@ struct rpc_caller {
 	STAILQ_HEAD(, rpc_caller_event) events;
 	size_t event_count;
 	bool ended; /* the daemon sends no more */
+	int passed; /* a descriptor that came with a reply; -1 = none */
 	void (*on_wait)(void *user, uint64_t waited_ms);
 	void *user;
 };
@@ -46,6 +47,7 @@ int rpc_caller_new(struct rpc_caller **ret, int fd)
 		return RSTUN_E_NOMEM;
 	}
 	c->fd = fd;
+	c->passed = -1;
 	line_reader_init(&c->reader, RPC_CALLER_REPLY_MAX);
 	STAILQ_INIT(&c->events);
 	*ret = c;
@@ -87,6 +89,8 @@ void rpc_caller_free(struct rpc_caller *c)
 		free(e);
 	}
 	line_reader_done(&c->reader);
+	if (c->passed >= 0)
+		close(c->passed);
 	close(c->fd);
 	free(c);
 }
@@ -165,6 +169,31 @@ static int rpc_caller_send(struct rpc_caller *c, const char *line, size_t bytes,
 	return 0;
 }
 
+/* Bytes, and a descriptor that may come with them; the first one is kept. */
+static ssize_t rpc_caller_recv(struct rpc_caller *c, char *buf, size_t bytes)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = bytes};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	int fd;
+
+	if (cmsg == NULL || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return n;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	if (c->passed < 0)
+		c->passed = fd;
+	else
+		close(fd);
+	return n;
+}
+
 /* Waits for bytes and reads what is there. */
 static int rpc_caller_fill(struct rpc_caller *c, uint64_t deadline_ns)
 {
@@ -181,7 +210,7 @@ static int rpc_caller_fill(struct rpc_caller *c, uint64_t deadline_ns)
 	buf = line_reader_room(&c->reader, &room);
 	if (buf == NULL)
 		return RSTUN_E_NOMEM;
-	n = recv(c->fd, buf, room, MSG_DONTWAIT);
+	n = rpc_caller_recv(c, buf, room);
 	if (n > 0)
 		line_reader_filled(&c->reader, (size_t)n);
 	else if (n == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK))
@@ -399,6 +428,11 @@ void rpc_caller_on_wait(struct rpc_caller *c, void (*on_wait)(void *user, uint64
 int rpc_caller_fd(const struct rpc_caller *c)
 {
 	return c->fd;
+}
+
+int rpc_caller_passed(const struct rpc_caller *c)
+{
+	return c->passed;
 }
 
 const char *rpc_caller_rest(const struct rpc_caller *c, size_t *ret_bytes)

@@ -58,5 +58,8 @@ bool rpc_caller_has_event(const struct rpc_caller *c);
 /* What was read behind the reply of a call that ends the protocol (channel.open); borrowed. */
 const char *rpc_caller_rest(const struct rpc_caller *c, size_t *ret_bytes);
 
+/* The descriptor that came with it, borrowed; -1 = none. */
+int rpc_caller_passed(const struct rpc_caller *c);
+
 /* rstunctl's exit status for an error of a call. */
 enum rpc_exit rpc_caller_exit(const struct rpc_error *error);

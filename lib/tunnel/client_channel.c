@@ -75,7 +75,7 @@ int client_open_channel(struct client *c, const struct flow_channel *channel)
 		c->channels_made++;
 		c->channels = client_find(c, id);
 	} else if (c->channels->state == TUNNEL_FAILED && !client_channel_may_retry(c)) {
-		close(channel->fd);
+		flow_channel_close(channel);
 		channel->done(channel->user, c->channels->fail_error, c->channels->fail_text);
 		return 0;
 	}

@@ -264,7 +264,9 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 	m->id = id;
 	m->mapping = *mapping;
 	snprintf(m->scope, sizeof(m->scope), "%s %s", mapping_proto_name(mapping->proto),
-		 mapping_format(text, sizeof(text), mapping));
+		 mapping->local.kind == TARGET_DEFAULT
+			 ? "channels"
+			 : mapping_format(text, sizeof(text), mapping));
 	flows.scope = m->scope;
 	flows_init(&m->flows, &flows);
 	backoff_init(&m->backoff, c->config->wait_before_retry_ms);

@@ -31,7 +31,8 @@ struct flow_asked {
 	struct loop_timer timer;
 	struct address source;
 	struct proxy_request request;
-	bool ready; /* its target is known; it waits for a stream */
+	bool ready;   /* its target is known; it waits for a stream */
+	bool refused; /* it was told so; what it still sends is dropped */
 	struct flow_channel channel; /* done NULL: it is none */
 	size_t bytes;
 	uint8_t buf[PROXY_HEAD_MAX];
@@ -40,6 +41,13 @@ struct flow_asked {
 static struct flow_asked_list *flow_asked_list(struct flow_asked *a)
 {
 	return a->ready ? &a->set->ready : &a->set->asked;
+}
+
+static void flow_asked_set_ready(struct flow_asked *a, bool ready)
+{
+	TAILQ_REMOVE(flow_asked_list(a), a, link);
+	a->ready = ready;
+	TAILQ_INSERT_TAIL(flow_asked_list(a), a, link);
 }
 
 /* Without its socket. */
@@ -54,14 +62,31 @@ static void flow_asked_free(struct flow_asked *a)
 	free(a);
 }
 
+static void flow_asked_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void flow_channel_close(const struct flow_channel *channel)
+{
+	flow_asked_close(channel->fd);
+	flow_asked_close(channel->pass_fd);
+	flow_asked_close(channel->status_fd);
+}
+
 /* The last thing that happens to a channel's. */
 static void flow_asked_tell(struct flow_asked *a, int error, const char *text)
 {
 	struct flow_channel channel = a->channel;
 
 	flow_asked_free(a);
-	if (channel.done != NULL)
-		channel.done(channel.user, error, text);
+	if (channel.done == NULL)
+		return;
+	flow_asked_close(channel.pass_fd);
+	if (error != 0)
+		flow_asked_close(channel.status_fd);
+	channel.done(channel.user, error, text);
 }
 
 void flow_asked_end(struct flow_asked *a, int error, const char *text)
@@ -80,7 +105,7 @@ static bool flow_asked_send(struct flow_asked *a, const struct proxy_reply *repl
 					    (ssize_t)reply->bytes;
 }
 
-/* With an answer, not a reset, which could overtake it. */
+/* With an answer, and not with a reset, which could overtake it. */
 static void flow_asked_refuse(struct flow_asked *a, const struct proxy_reply *reply,
 			      const char *why)
 {
@@ -89,10 +114,17 @@ static void flow_asked_refuse(struct flow_asked *a, const struct proxy_reply *re
 
 	log_debug(f->config.env->log, f->config.scope, "%s is refused: %s",
 		  address_format(text, sizeof(text), &a->source), why);
-	(void)flow_asked_send(a, reply);
+	/* Bytes that are still on their way would turn a close into a reset: they are read. */
+	if (!flow_asked_send(a, reply) || (a->ready && event_add(&a->event, NULL) != 0)) {
+		flow_asked_end(a, RSTUN_E_CLOSED, "");
+		return;
+	}
 	shutdown(a->fd, SHUT_WR);
-	close(a->fd);
-	flow_asked_free(a);
+	flow_asked_set_ready(a, false);
+	a->refused = true;
+	a->bytes = 0;
+	loop_timer_arm(&a->timer, clock_after(loop_now(f->config.env->loop),
+					      clock_ms(LIMITS_LINGER_MS)));
 }
 
 static void flow_asked_on_timer(void *user)
@@ -100,7 +132,7 @@ static void flow_asked_on_timer(void *user)
 	struct flow_asked *a = user;
 	struct proxy_reply reply = {.bytes = 0};
 
-	if (a->channel.done != NULL) {
+	if (a->channel.done != NULL || a->refused) {
 		flow_asked_end(a, RSTUN_E_TIMEOUT, "the tunnel did not come up in time");
 		return;
 	}
@@ -118,6 +150,8 @@ bool flow_asked_go(struct flow_asked *a)
 		.target = &a->request.target,
 		.early = a->buf,
 		.early_bytes = a->bytes,
+		.pass_fd = -1,
+		.status_fd = -1,
 	};
 	struct proxy_reply reply;
 	int err;
@@ -125,6 +159,8 @@ bool flow_asked_go(struct flow_asked *a)
 	if (a->channel.done != NULL) {
 		opening.reply = a->channel.reply;
 		opening.reply_bytes = a->channel.reply_bytes;
+		opening.pass_fd = a->channel.pass_fd;
+		opening.status_fd = a->channel.status_fd;
 	} else {
 		proxy_reply_ok(&a->request, &reply);
 		opening.reply = reply.data;
@@ -141,9 +177,7 @@ bool flow_asked_go(struct flow_asked *a)
 static void flow_asked_wait(struct flow_asked *a)
 {
 	event_del(&a->event);
-	TAILQ_REMOVE(flow_asked_list(a), a, link);
-	a->ready = true;
-	TAILQ_INSERT_TAIL(flow_asked_list(a), a, link);
+	flow_asked_set_ready(a, true);
 	loop_timer_arm(&a->timer, clock_after(loop_now(a->set->config.env->loop),
 					      clock_ms(CONFIG_CONNECT_TIMEOUT_MS)));
 	flows_resume(a->set);
@@ -175,9 +209,14 @@ static void flow_asked_on_readable(evutil_socket_t fd, short what, void *user)
 	(void)what;
 	loop_enter(a->set->config.env->loop);
 	n = recv(fd, a->buf + a->bytes, sizeof(a->buf) - a->bytes, 0);
-	if (n > 0) {
+	if (n > 0 && a->refused) {
+		return;
+	} else if (n > 0) {
 		a->bytes += (size_t)n;
 		flow_asked_on_bytes(a);
+	} else if (n == 0 && a->refused) {
+		close(a->fd);
+		flow_asked_free(a);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		flow_asked_end(a, RSTUN_E_CLOSED, "");
 	}

@@ -22,8 +22,11 @@
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct flow_tcp {
 	LIST_ENTRY(flow_tcp) link;
@@ -42,6 +45,7 @@ struct flow_tcp {
 	uint64_t id;
 	uint64_t started_ns;
 	uint64_t early_bytes;       /* that went into the tunnel before the relay */
+	int status_fd;              /* told of the end; -1 = none */
 };
 
 static void flow_tcp_on_header_timer(void *user);
@@ -54,6 +58,7 @@ static struct flow_tcp *flow_tcp_new(struct flows *f)
 		return NULL;
 	t->set = f;
 	t->started_ns = loop_now(f->config.env->loop);
+	t->status_fd = -1;
 	loop_timer_init(&t->header_timer, f->config.env->loop, flow_tcp_on_header_timer, t);
 	LIST_INSERT_HEAD(&f->tcp, t, link);
 	f->tcp_count++;
@@ -83,12 +88,32 @@ static void flow_tcp_report(struct flow_tcp *t, enum flow_error error)
 	f->config.on_flow(f->config.user, &end);
 }
 
+static void flow_tcp_tell_status(struct flow_tcp *t, enum flow_error error)
+{
+	char line[80];
+	int bytes;
+
+	if (t->status_fd < 0)
+		return;
+	if (error == FLOW_OK)
+		bytes = snprintf(line, sizeof(line), "0\n");
+	else
+		bytes = snprintf(line, sizeof(line), "%d %s\n", -flow_error_to_rstun(error),
+				 flow_error_text(error));
+	/* A pipe that is empty takes it; whoever should read it may be gone. */
+	if (write(t->status_fd, line, (size_t)bytes) < 0)
+		log_debug(t->set->config.env->log, t->set->config.scope,
+			  "nobody asks how the channel ended");
+	close(t->status_fd);
+}
+
 /* The last thing that happens to it. */
 static void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
 {
 	struct flows *f = t->set;
 
 	flow_tcp_report(t, error);
+	flow_tcp_tell_status(t, error);
 	LIST_REMOVE(t, link);
 	if (t->queued)
 		TAILQ_REMOVE(&f->dials, t, queue_link);
@@ -120,6 +145,25 @@ static int flow_tcp_start(struct flow_tcp *t, struct end *tcp, struct end *quic)
 
 /* ---- accepted ---- */
 
+static bool flow_tcp_reply(int fd, const struct flow_opening *o)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)o->reply, .iov_len = o->reply_bytes};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (o->pass_fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &o->pass_fd, sizeof(int));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)o->reply_bytes;
+}
+
 /* The stream is new and the socket has hardly sent anything, so there is room for all of it. */
 static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct flow_opening *o)
 {
@@ -128,8 +172,7 @@ static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct
 
 	if (err == 0 && o->early_bytes > 0)
 		err = quic_stream_write(stream, o->early, o->early_bytes);
-	if (err == 0 && o->reply_bytes > 0 &&
-	    send(fd, o->reply, o->reply_bytes, MSG_NOSIGNAL) != (ssize_t)o->reply_bytes)
+	if (err == 0 && o->reply_bytes > 0 && !flow_tcp_reply(fd, o))
 		err = RSTUN_E_CLOSED;
 	return err;
 }
@@ -181,6 +224,8 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 		flow_tcp_finish(t, FLOW_LIMIT);
 		return err;
 	}
+	if (opening != NULL)
+		t->status_fd = opening->status_fd;
 	return 0;
 }
 

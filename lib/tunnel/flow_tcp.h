@@ -24,6 +24,8 @@ struct flow_opening {
 	size_t early_bytes;
 	const uint8_t *reply;        /* and these to the connection */
 	size_t reply_bytes;
+	int pass_fd;                 /* with them (SCM_RIGHTS); -1 = none */
+	int status_fd;               /* told of the flow's end; taken over when 0 is returned */
 };
 
 /* An accepted connection, with or without an opening (NULL): 0, or RSTUN_E_LIMIT_REACHED when no stream can be opened now (the

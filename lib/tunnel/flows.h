@@ -129,12 +129,18 @@ struct flow_channel {
 	size_t early_bytes;
 	const uint8_t *reply; /* goes to fd when the stream is open; borrowed until done */
 	size_t reply_bytes;
+	/* Both taken over with fd; -1 = none. A socket may not know a reset from an end of file, so
+	 * `status_fd` gets a line at the flow's end, "0" or an error's number (negated) and text; and
+	 * pass_fd, its other end, goes to fd with the reply (SCM_RIGHTS). */
+	int status_fd, pass_fd;
 	/* Once: 0 = it is a flow now; or why not, and the descriptor has been closed, without a word.
 	 * May come from inside the call. */
 	void (*done)(void *user, int error, const char *text);
 	void *user;
 };
 
+/* Closes its descriptors, for who has not handed it over. */
+void flow_channel_close(const struct flow_channel *channel);
 /* It waits for a tunnel as one does that was accepted. RSTUN_E_LIMIT_REACHED, RSTUN_E_TOO_LARGE,
  * RSTUN_E_NOMEM, RSTUN_E_SHUTTING_DOWN; then `done` is not called. */
 int flows_open_channel(struct flows *f, const struct flow_channel *channel);
