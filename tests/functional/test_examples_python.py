@@ -219,8 +219,37 @@ def test_events(daemon, control, web):
             with pytest.raises(rstun.RpcError) as caught:
                 await anext(client.events(types=["nonsense"]))
             assert caught.value.kind == "invalid_params"
+            async for event in client.events(types=["mapping"], since=start.cursor):
+                break
             while (await client.call("daemon.status"))["subscriptions"] > 0:
-                pass  # those that were closed are gone
+                pass  # those that were closed or left are gone
+    run(test())
+
+
+def test_cancelled_waits_lose_no_event(daemon, control, web):
+    async def test():
+        async with contextlib.aclosing(rstun.follow(daemon.socket, types=["mapping"],
+                                                    snapshot=True)) as events:
+            await anext(events)
+            seen, names = [], [f"n{i}" for i in range(50)]
+            for name in names:
+                waiting = asyncio.create_task(anext(events))
+                await asyncio.sleep(0)
+                add(control, name, paused=True)
+                for _ in range(int(name[1:]) % 4):
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                done, = await asyncio.gather(waiting, return_exceptions=True)
+                if not isinstance(done, asyncio.CancelledError):
+                    seen.append(done)
+            while len(seen) < len(names):
+                seen.append(await anext(events))
+            assert [event.name for event in seen] == names
+            waiting = asyncio.create_task(anext(events))
+            await asyncio.sleep(0)
+            await events.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.gather(waiting)
     run(test())
 
 

@@ -4,7 +4,7 @@ connection (follow). Names of methods, params and results are those of the API: 
 `await client.call("rpc.discover")`."""
 from ._client import Client, connect
 from ._connection import RpcError, Unreachable
-from ._events import Cursor, Event, Gap, Snapshot, follow
+from ._events import Cursor, Event, Events, Gap, Snapshot, follow
 
-__all__ = ["Client", "Cursor", "Event", "Gap", "RpcError", "Snapshot", "Unreachable", "connect",
-           "follow"]
+__all__ = ["Client", "Cursor", "Event", "Events", "Gap", "RpcError", "Snapshot", "Unreachable",
+           "connect", "follow"]

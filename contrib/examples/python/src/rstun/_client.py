@@ -5,11 +5,12 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+import weakref
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from ._connection import Connection, RpcError, open_connection, result_of
-from ._events import Cursor, Event, Snapshot, Stream
+from ._events import Cursor, Events
 
 # The daemon reads nothing more while 32 calls of a connection wait; rpc.cancel has to get through.
 CALLS_MAX = 31
@@ -22,7 +23,7 @@ class Client:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._calls: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._streams: set[Connection] = set()
+        self._events: weakref.WeakSet[Events] = weakref.WeakSet()
         self._last_id = 0
         self._room = asyncio.Semaphore(CALLS_MAX)
         self._end: Exception | None = None
@@ -78,27 +79,19 @@ class Client:
             else:
                 return dict(result["mapping"])
 
-    async def events(self, *, types: Iterable[str] | None = None,
-                     mappings: Iterable[str] | None = None, since: Cursor | None = None,
-                     snapshot: bool = False, **params: Any
-                     ) -> AsyncGenerator[Event | Snapshot, None]:
+    def events(self, *, types: Iterable[str] | None = None, mappings: Iterable[str] | None = None,
+               since: Cursor | None = None, snapshot: bool = False, **params: Any) -> Events:
         """Events, as follow() gives them, until the connection is lost (ConnectionError).
         They come on a connection of their own: who reads them slowly holds up no call."""
-        stream = Stream(types, mappings, since, snapshot, params)
-        connection = await open_connection(self.path)
-        self._streams.add(connection)
-        try:
-            async with contextlib.aclosing(stream.read(connection)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._streams.discard(connection)
-            connection.close()
+        events = Events(self.path, False, types, mappings, since, snapshot, params)
+        self._events.add(events)
+        return events
 
     async def close(self) -> None:
         """What still waits, for an answer or an event, gets ConnectionError."""
-        for connection in (self._connection, *self._streams):
-            connection.close()
+        self._connection.close()
+        for events in self._events:
+            events.fail(ConnectionAbortedError("the connection was closed"))
         await asyncio.wait([self._reader])
 
 
