@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FLOW_TABLE_CHAINS_MIN 16
 
@@ -32,12 +33,16 @@ void flow_table_done(struct flow_table *table)
 	table->chains = NULL;
 }
 
-static uint64_t flow_table_hash(const struct flow_table *table, const struct address *source,
-				const struct address *local)
+static uint64_t flow_table_hash(const struct flow_table *table, const struct flow_entry *key)
 {
-	uint64_t hash = address_hash(source, table->seed);
+	uint64_t hash = address_hash(&key->source, table->seed);
 
-	return local->len == 0 ? hash : address_hash(local, hash);
+	if (key->local.len != 0)
+		hash = address_hash(&key->local, hash);
+	/* FNV-1a from a secret start: the source that chooses the bytes chooses its own flows. */
+	for (size_t i = 0; i < key->head_bytes; i++)
+		hash = (hash ^ key->head[i]) * UINT64_C(0x100000001b3);
+	return hash;
 }
 
 static struct flow_chain *flow_table_chain(const struct flow_table *table, uint64_t hash)
@@ -50,15 +55,21 @@ static bool flow_table_same_local(const struct address *a, const struct address 
 	return a->len == 0 || b->len == 0 ? a->len == b->len : address_equal(a, b);
 }
 
-struct flow_entry *flow_table_find(const struct flow_table *table, const struct address *source,
-				   const struct address *local)
+static bool flow_table_same_head(const struct flow_entry *a, const struct flow_entry *b)
 {
-	uint64_t hash = flow_table_hash(table, source, local);
+	return a->head_bytes == b->head_bytes &&
+	       (a->head_bytes == 0 || memcmp(a->head, b->head, a->head_bytes) == 0);
+}
+
+struct flow_entry *flow_table_find(const struct flow_table *table, const struct flow_entry *key)
+{
+	uint64_t hash = flow_table_hash(table, key);
 	struct flow_entry *entry;
 
 	LIST_FOREACH(entry, flow_table_chain(table, hash), chain) {
-		if (entry->hash == hash && address_equal(&entry->source, source) &&
-		    flow_table_same_local(&entry->local, local))
+		if (entry->hash == hash && address_equal(&entry->source, &key->source) &&
+		    flow_table_same_local(&entry->local, &key->local) &&
+		    flow_table_same_head(entry, key))
 			return entry;
 	}
 	return NULL;
@@ -83,7 +94,7 @@ void flow_table_add(struct flow_table *table, struct flow_entry *entry, uint64_t
 {
 	if (table->count >= table->chain_count)
 		flow_table_grow(table);
-	entry->hash = flow_table_hash(table, &entry->source, &entry->local);
+	entry->hash = flow_table_hash(table, entry);
 	entry->active_ns = now_ns;
 	LIST_INSERT_HEAD(flow_table_chain(table, entry->hash), entry, chain);
 	TAILQ_INSERT_TAIL(&table->ages, entry, age);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The UDP flows of one socket: found by the source's address and the address of ours that it wrote
- * to, and ordered by when they were last active, so that one timer expires them all. Entries are
+ * The UDP flows of one socket: found by the source's address, the address of ours that it wrote to
+ * and what its datagrams begin with, and ordered by when they were last active, so that one timer expires them all. Entries are
  * embedded in the flows and owned by them. The hash is seeded: a peer cannot choose ports that
  * collide. One thread; time comes in.
  */
@@ -14,8 +14,10 @@
 #include <sys/queue.h>
 
 struct flow_entry {
-	struct address source; /* key, with `local` */
+	struct address source; /* key, with the next three */
 	struct address local;  /* len 0 on a socket that is bound to one address */
+	const uint8_t *head;   /* what a SOCKS5 datagram begins with; the owner's */
+	size_t head_bytes;     /* 0 = no such thing */
 	uint64_t active_ns;
 	uint64_t hash;
 	LIST_ENTRY(flow_entry) chain;
@@ -36,9 +38,9 @@ struct flow_table {
 int flow_table_init(struct flow_table *table); /* RSTUN_E_NOMEM */
 void flow_table_done(struct flow_table *table); /* the entries must have been removed */
 
-struct flow_entry *flow_table_find(const struct flow_table *table, const struct address *source,
-				   const struct address *local);
-/* `source` and `local` are set; there is none with them. */
+/* The one with the key of `key`. */
+struct flow_entry *flow_table_find(const struct flow_table *table, const struct flow_entry *key);
+/* Its key is set; there is none with it. */
 void flow_table_add(struct flow_table *table, struct flow_entry *entry, uint64_t now_ns);
 void flow_table_remove(struct flow_table *table, struct flow_entry *entry);
 /* It moved a datagram: it becomes the youngest. */

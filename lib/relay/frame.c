@@ -147,3 +147,27 @@ int frame_get_target(struct target *ret, size_t *ret_used, const uint8_t *data, 
 		*ret_used = used;
 	return rc;
 }
+
+/* The same but for the numbers of the families. */
+int frame_get_socks_target(struct target *ret, size_t *ret_used, const uint8_t *data, size_t bytes)
+{
+	static const uint8_t families[] = {
+		[1] = FRAME_FAMILY_IPV4,
+		[3] = FRAME_FAMILY_NAME,
+		[4] = FRAME_FAMILY_IPV6,
+	};
+	uint8_t frame[FRAME_TARGET_MAX];
+
+	if (bytes == 0)
+		return RSTUN_E_AGAIN;
+	if (data[0] >= sizeof(families) || families[data[0]] == 0)
+		return RSTUN_E_UNSUPPORTED;
+	bytes = bytes < sizeof(frame) ? bytes : sizeof(frame);
+	memcpy(frame, data, bytes);
+	frame[0] = families[data[0]];
+	/* A scope names an interface of whoever dials, which a client cannot know. */
+	if (frame[0] == FRAME_FAMILY_NAME && bytes > 2 &&
+	    memchr(frame + 2, '%', frame[1] < bytes - 2 ? frame[1] : bytes - 2) != NULL)
+		return RSTUN_E_MALFORMED;
+	return frame_get_target(ret, ret_used, frame, bytes);
+}

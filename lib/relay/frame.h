@@ -33,5 +33,9 @@ size_t frame_put_target(uint8_t *buf, const struct target *target);
  * RSTUN_E_MALFORMED = unknown family, empty or invalid name. */
 int frame_get_target(struct target *ret, size_t *ret_used, const uint8_t *data, size_t bytes);
 
+/* The form that SOCKS5 has for it (RFC 1928 section 5), errors as above; a scope (%eth0) is malformed.
+ * RSTUN_E_UNSUPPORTED = unknown family. */
+int frame_get_socks_target(struct target *ret, size_t *ret_used, const uint8_t *data, size_t bytes);
+
 void frame_put_header(uint8_t buf[FRAME_HEADER_BYTES], uint16_t datagram_bytes);
 uint16_t frame_get_header(const uint8_t buf[FRAME_HEADER_BYTES]);

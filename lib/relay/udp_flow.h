@@ -36,6 +36,7 @@ struct udp_counters {
 	uint64_t dropped_no_tunnel; /* no session at the time */
 	uint64_t dropped_socket;    /* the socket refused it (EMSGSIZE, ENOBUFS, ECONNREFUSED) */
 	uint64_t dropped_flows;     /* first datagrams beyond max_flows */
+	uint64_t dropped_malformed; /* SOCKS5: no target, or a fragment; or from somebody else */
 };
 
 struct udp_config {
@@ -60,6 +61,10 @@ struct udp_opener_config {
 	int fd;
 	size_t max_flows;     /* 0 = 4096 */
 	struct target target; /* the header's target; TARGET_DEFAULT on network mappings */
+	/* Not `target`: each datagram begins with its own (RFC 1928 section 7), and so does each
+	 * answer, with what its source called the target. A flow per source and target. */
+	bool socks;
+	struct address only; /* whose datagrams are taken, whatever the port; len 0 = everybody's */
 	/* A new flow: opens a stream, returns its end and the number that the flow is known by, or
 	 * NULL (no tunnel now: the datagram is dropped and counted). */
 	struct end *(*open)(void *user, const struct address *source, uint64_t *ret_id);

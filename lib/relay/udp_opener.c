@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define UDP_OPENER_FLOWS_MAX 4096
+#define UDP_SOCKS_HEAD 3 /* bytes before the target, RFC 1928 section 7 */
 
 struct udp_opener_flow {
 	struct flow_entry entry; /* first */
@@ -34,6 +35,16 @@ struct udp_opener_flow {
 	uint64_t answered_ns;  /* when something last came back, or the stream was opened */
 	uint64_t id, started_ns;
 	uint64_t in_bytes, out_bytes; /* its share of the counters */
+	uint8_t head[];        /* what its datagrams begin with */
+};
+
+/* A datagram without what it begins with. */
+struct udp_opener_datagram {
+	struct flow_entry key;
+	struct target target;
+	const uint8_t *data;
+	size_t bytes;
+	unsigned interface;
 };
 
 struct udp_opener {
@@ -125,11 +136,12 @@ static const struct end_owner udp_flow_owner = {
 };
 
 /* NULL: the datagram is dropped, and counted here. */
-static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct udp_packet *packet)
+static struct udp_opener_flow *udp_flow_open(struct udp_opener *o,
+					     const struct udp_opener_datagram *d)
 {
 	struct udp_counters *counters = o->config.common.counters;
 	uint8_t target[FRAME_TARGET_MAX];
-	size_t target_bytes = frame_put_target(target, &o->config.target);
+	size_t target_bytes = frame_put_target(target, &d->target);
 	struct udp_opener_flow *f;
 	uint64_t id = 0;
 
@@ -137,12 +149,12 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 		counters->dropped_flows++;
 		return NULL;
 	}
-	f = calloc(1, sizeof(*f));
+	f = calloc(1, sizeof(*f) + d->key.head_bytes);
 	if (f == NULL) {
 		counters->dropped_flows++;
 		return NULL;
 	}
-	f->stream = o->config.open(o->config.user, &packet->source, &id);
+	f->stream = o->config.open(o->config.user, &d->key.source, &id);
 	if (f->stream == NULL) {
 		counters->dropped_no_tunnel++;
 		free(f);
@@ -157,17 +169,21 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 	f->opener = o;
 	f->stream->owner = &udp_flow_owner;
 	f->stream->owner_user = f;
+	if (d->key.head_bytes > 0)
+		memcpy(f->head, d->key.head, d->key.head_bytes);
 	f->path = (struct udp_path){
-		.to = packet->source,
-		.from = packet->local,
-		.interface = packet->interface,
+		.to = d->key.source,
+		.from = d->key.local,
+		.interface = d->interface,
+		.head = f->head,
+		.head_bytes = d->key.head_bytes,
 	};
 	f->id = id;
 	f->started_ns = loop_now(o->loop);
 	f->answered_ns = f->started_ns;
 	loop_task_init(&f->task, udp_flow_run, f);
-	f->entry.source = packet->source;
-	f->entry.local = packet->local;
+	f->entry = d->key;
+	f->entry.head = f->head;
 	flow_table_add(&o->flows, &f->entry, f->answered_ns);
 	if (o->flows.count == 1)
 		loop_timer_arm(&o->timer, clock_after(f->answered_ns, o->idle_ns));
@@ -175,25 +191,57 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o, const struct 
 	return f;
 }
 
+/* Takes off what a datagram of SOCKS5 begins with. False: it cannot be forwarded. */
+static bool udp_opener_read_head(struct udp_opener_datagram *d)
+{
+	size_t used;
+
+	/* Two reserved bytes that are not looked at, and the number of a fragment: whoever does not
+	 * put fragments together drops them. */
+	if (d->bytes < UDP_SOCKS_HEAD || d->data[2] != 0 ||
+	    frame_get_socks_target(&d->target, &used, d->data + UDP_SOCKS_HEAD,
+				   d->bytes - UDP_SOCKS_HEAD) != 0 ||
+	    (d->target.kind == TARGET_NAME ? d->target.port
+					   : address_port(&d->target.address)) == 0)
+		return false;
+	d->key.head = d->data;
+	d->key.head_bytes = UDP_SOCKS_HEAD + used;
+	d->data += d->key.head_bytes;
+	d->bytes -= d->key.head_bytes;
+	return true;
+}
+
 static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packet)
 {
 	struct udp_counters *counters = o->config.common.counters;
 	uint64_t now_ns = loop_now(o->loop);
+	struct udp_opener_datagram d = {
+		.key = {.source = packet->source, .local = packet->local},
+		.target = o->config.target,
+		.data = packet->data,
+		.bytes = packet->bytes,
+		.interface = packet->interface,
+	};
 	struct udp_opener_flow *f;
 
 	if (packet->truncated) {
 		counters->dropped_too_large++;
 		return;
 	}
-	if (o->config.common.peer_is_original && packet->bytes > FRAME_ORIGINAL_MAX) {
-		udp_drop_too_large(&o->config.common, packet->bytes); /* not worth a stream */
+	if ((o->config.only.len != 0 && !address_equal_ip(&o->config.only, &packet->source)) ||
+	    (o->config.socks && !udp_opener_read_head(&d))) {
+		counters->dropped_malformed++;
+		return;
+	}
+	if (o->config.common.peer_is_original && d.bytes > FRAME_ORIGINAL_MAX) {
+		udp_drop_too_large(&o->config.common, d.bytes); /* not worth a stream */
 		return;
 	}
 	if (packet->source.len == 0 || address_port(&packet->source) == 0) {
 		counters->dropped_socket++; /* nowhere to answer to */
 		return;
 	}
-	f = (struct udp_opener_flow *)flow_table_find(&o->flows, &packet->source, &packet->local);
+	f = (struct udp_opener_flow *)flow_table_find(&o->flows, &d.key);
 	/* The original has stopped relaying answers for good by now (WIRE.md section 1). */
 	if (f != NULL && o->config.common.peer_is_original &&
 	    now_ns >= clock_after(f->answered_ns, o->idle_ns)) {
@@ -201,12 +249,12 @@ static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packe
 		f = NULL;
 	}
 	if (f == NULL)
-		f = udp_flow_open(o, packet);
+		f = udp_flow_open(o, &d);
 	if (f == NULL)
 		return;
 	flow_table_touch(&o->flows, &f->entry, now_ns);
-	if (udp_put_frame(f->stream, packet->data, packet->bytes, &o->config.common))
-		f->in_bytes += packet->bytes;
+	if (udp_put_frame(f->stream, d.data, d.bytes, &o->config.common))
+		f->in_bytes += d.bytes;
 }
 
 static void udp_opener_on_event(evutil_socket_t fd, short what, void *user)

@@ -135,7 +135,7 @@ void udp_batch_packet(const struct udp_batch *batch, int index, struct udp_packe
 
 struct udp_send {
 	struct mmsghdr messages[UDP_BATCH];
-	struct iovec iov[UDP_PEEK_IOV + UDP_BATCH];
+	struct iovec iov[UDP_PEEK_IOV + 2 * UDP_BATCH];
 	int count, iov_count;
 	size_t bytes;   /* of the stream that the messages cover */
 	size_t payload; /* of it without headers */
@@ -168,8 +168,9 @@ static uint8_t udp_cursor_byte(struct udp_cursor *c)
 	return byte;
 }
 
-/* Adds the next whole frame; false: there is none, or no place for it. */
-static bool udp_send_add(struct udp_send *send, struct udp_cursor *cursor)
+/* Adds the next whole frame, behind the path's head; false: there is none, or no place for it. */
+static bool udp_send_add(struct udp_send *send, struct udp_cursor *cursor,
+			 const struct udp_path *path)
 {
 	struct udp_cursor c = *cursor;
 	struct iovec *first = &send->iov[send->iov_count];
@@ -184,6 +185,11 @@ static bool udp_send_add(struct udp_send *send, struct udp_cursor *cursor)
 	bytes = frame_get_header(header);
 	if (c.bytes < bytes)
 		return false;
+	if (path != NULL && path->head_bytes > 0)
+		first[used++] = (struct iovec){
+			.iov_base = (void *)(uintptr_t)path->head,
+			.iov_len = path->head_bytes,
+		};
 	for (left = bytes; left > 0; used++) {
 		size_t piece = c.iov->iov_len - c.at;
 
@@ -273,6 +279,7 @@ int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 	struct udp_send send;
 	struct udp_cursor cursor;
 	size_t control_bytes = 0;
+	uint64_t sent_bytes = 0;
 	int sent;
 
 	send.count = 0;
@@ -283,7 +290,7 @@ int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 				     .left = stream->ops->peek(stream, view, UDP_PEEK_IOV)};
 	for (int i = 0; i < cursor.left; i++)
 		cursor.bytes += view[i].iov_len;
-	while (udp_send_add(&send, &cursor))
+	while (udp_send_add(&send, &cursor, path))
 		;
 	*ret_bytes = send.payload;
 	if (send.count == 0)
@@ -298,7 +305,10 @@ int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		msg->msg_control = control_bytes == 0 ? NULL : control;
 		msg->msg_controllen = control_bytes;
 	}
-	sent = udp_send_all(&send, fd, &counters->out_bytes);
+	sent = udp_send_all(&send, fd, &sent_bytes);
+	if (path != NULL)
+		sent_bytes -= (uint64_t)sent * path->head_bytes;
+	counters->out_bytes += sent_bytes;
 	counters->out_datagrams += (uint64_t)sent;
 	counters->dropped_socket += (uint64_t)(send.count - sent);
 	stream->ops->consume(stream, send.bytes);

@@ -48,6 +48,8 @@ struct udp_path {
 	struct address to;
 	struct address from; /* len 0 = the socket's */
 	unsigned interface;
+	const uint8_t *head; /* goes before each of them */
+	size_t head_bytes;
 };
 
 /* Sends as many frames of the stream as one batch holds; `path` NULL = connected. Whatever the

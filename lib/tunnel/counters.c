@@ -60,5 +60,6 @@ void counters_add_udp(struct tunnel_counters *sum, const struct udp_counters *ud
 	sum->payload_in_bytes += udp->in_bytes;
 	sum->payload_out_bytes += udp->out_bytes;
 	sum->udp_dropped += udp->dropped_full + udp->dropped_too_large + udp->dropped_no_tunnel +
-			    udp->dropped_socket + udp->dropped_flows;
+			    udp->dropped_socket + udp->dropped_flows +
+			    udp->dropped_malformed;
 }

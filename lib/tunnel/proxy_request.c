@@ -147,6 +147,20 @@ void proxy_reply_ok(const struct proxy_request *r, struct proxy_reply *reply)
 		proxy_put(reply, (const uint8_t *)http_ok, sizeof(http_ok) - 1);
 }
 
+void proxy_reply_associated(const struct address *bound, struct proxy_reply *reply)
+{
+	bool v6 = bound->sa.sa_family == AF_INET6;
+	uint16_t port = address_port(bound);
+
+	reply->bytes = 0;
+	proxy_put(reply, (const uint8_t[]){SOCKS_VERSION, SOCKS_OK, 0, v6 ? 4 : 1}, 4);
+	if (v6)
+		proxy_put(reply, (const uint8_t *)&bound->in6.sin6_addr, 16);
+	else
+		proxy_put(reply, (const uint8_t *)&bound->in.sin_addr, 4);
+	proxy_put(reply, (const uint8_t[]){(uint8_t)(port >> 8), (uint8_t)port}, 2);
+}
+
 void proxy_reply_error(const struct proxy_request *r, int error, struct proxy_reply *reply)
 {
 	struct proxy_error_row row = {error, SOCKS_FAILED, HTTP_BAD_GATEWAY};

@@ -35,6 +35,7 @@ struct proxy_request {
 	bool host_seen;
 	bool credentials_seen;
 	bool user_right;      /* and they are the user's */
+	bool udp;             /* when PROXY_READY: UDP ASSOCIATE; `target` means nothing then */
 	struct target target; /* when PROXY_READY: an address or a name, the port is never 0 */
 };
 
@@ -64,6 +65,9 @@ enum proxy_result proxy_request_feed(struct proxy_request *r, const uint8_t *dat
 
 /* The tunnel is open: what follows in both directions is the flow. */
 void proxy_reply_ok(const struct proxy_request *r, struct proxy_reply *reply);
+
+/* SOCKS5, UDP ASSOCIATE: where its datagrams are taken. */
+void proxy_reply_associated(const struct address *bound, struct proxy_reply *reply);
 
 /* It could not be opened, by enum rstun_error; the connection is to be closed behind it. */
 void proxy_reply_error(const struct proxy_request *r, int error, struct proxy_reply *reply);

@@ -17,6 +17,7 @@ enum {
 	SOCKS_USER_OK = 0,
 	SOCKS_USER_WRONG = 1,
 	SOCKS_CONNECT = 1,
+	SOCKS_ASSOCIATE = 3,
 };
 
 static void reply_pair(struct proxy_reply *reply, uint8_t version, uint8_t value)
@@ -100,29 +101,6 @@ static enum proxy_result socks_user(struct proxy_request *r, struct proxy_feed *
 	return PROXY_MORE;
 }
 
-/* Family, address and port, as far as they are there: the form is that of a flow's target
- * (frame.h) but for the numbers of the families. Errors as frame_get_target; RSTUN_E_UNSUPPORTED
- * for an unknown family. */
-static int socks_target(struct target *ret, size_t *ret_used, const uint8_t *data, size_t bytes)
-{
-	static const uint8_t families[] = {
-		[1] = FRAME_FAMILY_IPV4,
-		[3] = FRAME_FAMILY_NAME,
-		[4] = FRAME_FAMILY_IPV6,
-	};
-	uint8_t frame[FRAME_TARGET_MAX];
-
-	if (data[0] >= sizeof(families) || families[data[0]] == 0)
-		return RSTUN_E_UNSUPPORTED;
-	bytes = bytes < sizeof(frame) ? bytes : sizeof(frame);
-	memcpy(frame, data, bytes);
-	frame[0] = families[data[0]];
-	if (frame[0] == FRAME_FAMILY_NAME && bytes > 2 &&
-	    proxy_has_scope(frame + 2, frame[1] < bytes - 2 ? frame[1] : bytes - 2))
-		return RSTUN_E_MALFORMED;
-	return frame_get_target(ret, ret_used, frame, bytes);
-}
-
 static enum proxy_result socks_request(struct proxy_request *r, struct proxy_feed *f)
 {
 	size_t used;
@@ -132,17 +110,19 @@ static enum proxy_result socks_request(struct proxy_request *r, struct proxy_fee
 		return PROXY_MORE;
 	if (f->data[0] != SOCKS_VERSION)
 		return proxy_refuse_socks(f, SOCKS_FAILED, "the request is not SOCKS5");
-	if (f->data[1] != SOCKS_CONNECT)
-		return proxy_refuse_socks(f, SOCKS_COMMAND_UNKNOWN, "only CONNECT is forwarded");
+	r->udp = f->data[1] == SOCKS_ASSOCIATE;
+	if (f->data[1] != SOCKS_CONNECT && !r->udp)
+		return proxy_refuse_socks(f, SOCKS_COMMAND_UNKNOWN,
+					  "only CONNECT and UDP ASSOCIATE are forwarded");
 	/* The reserved byte is not looked at: it means nothing, some leave junk there. */
-	rc = socks_target(&r->target, &used, f->data + 3, f->bytes - 3);
+	rc = frame_get_socks_target(&r->target, &used, f->data + 3, f->bytes - 3);
 	if (rc == RSTUN_E_AGAIN)
 		return PROXY_MORE;
 	if (rc == RSTUN_E_UNSUPPORTED)
 		return proxy_refuse_socks(f, SOCKS_ADDRESS_UNKNOWN, "unknown type of address");
 	if (rc != 0)
 		return proxy_refuse_socks(f, SOCKS_FAILED, "neither a name nor an address");
-	if (!proxy_has_port(&r->target))
+	if (!r->udp && !proxy_has_port(&r->target))
 		return proxy_refuse_socks(f, SOCKS_FAILED, "port 0 cannot be connected to");
 	proxy_consume(f, 3 + used);
 	return PROXY_READY;

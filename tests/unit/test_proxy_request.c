@@ -189,9 +189,8 @@ static void test_socks_refused(void **state)
 		{&user, BYTES("\x05\x01\x02\x01\x01u\x05pass\0"), BYTES("\x05\x02\x01\x01")},
 		{&user, BYTES("\x05\x01\x02\x01\x00\x00"), BYTES("\x05\x02\x01\x01")},
 		{&user, BYTES("\x05\x01\x02\x05\x01\0\x01"), BYTES("\x05\x02\x01\x01")},
-		/* BIND, UDP ASSOCIATE, what is no command; another version. */
+		/* BIND, what is no command; another version. */
 		{NULL, BYTES(HELLO "\x05\x02\0\x01\x7f\0\0\x01\0\x50"), REP("\x07")},
-		{NULL, BYTES(HELLO "\x05\x03\0\x01\0\0\0\0\0\0"), REP("\x07")},
 		{NULL, BYTES(HELLO "\x05\x00\0\x01\0\0\0\0\0\0"), REP("\x07")},
 		{NULL, BYTES(HELLO "\x04\x01\0\x01\0\0\0\0\0\0"), REP("\x01")},
 		{&user, BYTES(HELLO_USER "\x05\x02\0\x01\0\0\0\0\0\0"),

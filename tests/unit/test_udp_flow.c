@@ -285,6 +285,69 @@ static void test_opener_split_frames(void **state)
 	rig_stop_opener(&rig);
 }
 
+#define SOCKS_ONE "\0\0\0\x01\x7f\0\0\x01\0\x35"  /* 127.0.0.1:53 */
+#define SOCKS_TWO "\0\0\0\x03\x01" "a" "\0\x07"      /* a:7 */
+
+static void send_bytes(int fd, const char *data, size_t bytes)
+{
+	assert_int_equal(send(fd, data, bytes, 0), (ssize_t)bytes);
+}
+
+/* Each datagram says where it goes: a flow per target, and answers begin with what the source
+ * called it. What says nothing, is a fragment or comes from somebody else is dropped. */
+static void test_opener_socks(void **state)
+{
+	static const struct {
+		const char *data;
+		size_t bytes;
+	} wrong[] = {
+		{"", 0},
+		{"\0\0\0", 3},
+		{"\0\0\x01\x01\x7f\0\0\x01\0\x35x", 11}, /* a fragment */
+		{"\0\0\0\x02\x7f\0\0\x01\0\x35x", 11},   /* no family */
+		{"\0\0\0\x01\x7f\0\0\x01\0\0x", 11},     /* port 0 */
+		{"\0\0\0\x01\x7f\0\0\x01\0", 9},
+		{"\0\0\0\x03\x03" "a%b\0\x07x", 11},
+	};
+	struct udp_opener_config config = {.socks = true, .max_flows = 2};
+	struct rig rig;
+	char got[64];
+	int app, other;
+
+	(void)state;
+	assert_int_equal(address_parse(&config.only, "127.0.0.1:0", 11), 0);
+	rig_start_opener(&rig, "127.0.0.1:0", &config);
+	app = udp_socket_to(&rig.bound, "127.0.0.1:0");
+	other = udp_socket_to(&rig.bound, "127.0.0.2:0");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		send_bytes(app, wrong[i].data, wrong[i].bytes);
+	send_bytes(other, SOCKS_ONE "x", 11);
+	rig_wait(&rig, &rig.counters.dropped_malformed, sizeof(wrong) / sizeof(wrong[0]) + 1);
+	assert_int_equal(rig.opened, 0);
+	send_bytes(app, SOCKS_ONE "one", 13);
+	send_bytes(app, SOCKS_TWO "two", 11);
+	send_bytes(app, SOCKS_ONE, 10);
+	send_bytes(app, "\0\0\0\x01\x7f\0\0\x01\0\x36x", 11);
+	rig_wait(&rig, &rig.counters.dropped_flows, 1);
+	assert_int_equal(rig.opened, 2);
+	assert_int_equal(rig.counters.in_bytes, 6);
+	assert_int_equal(rig.streams[0].out_bytes, 7 + 2 + 3 + 2);
+	assert_memory_equal(rig.streams[0].out, "\x04\x7f\0\0\x01\0\x35\0\x03one\0\0", 14);
+	assert_int_equal(rig.streams[1].out_bytes, 5 + 2 + 3);
+	assert_memory_equal(rig.streams[1].out, "\x03\x01" "a\0\x07\0\x03two", 10);
+	fake_end_give(&rig.streams[1], "\0\x02" "hi\0\0", 6);
+	fake_end_readable(&rig.streams[1]);
+	rig_wait(&rig, &rig.counters.out_datagrams, 2);
+	assert_int_equal(rig.counters.out_bytes, 2);
+	assert_int_equal(recv(app, got, sizeof(got), 0), 10);
+	assert_memory_equal(got, SOCKS_TWO "hi", 10);
+	assert_int_equal(recv(app, got, sizeof(got), 0), 8);
+	assert_memory_equal(got, SOCKS_TWO, 8);
+	close(app);
+	close(other);
+	rig_stop_opener(&rig);
+}
+
 static void test_opener_flows(void **state)
 {
 	struct udp_opener_config config = {.max_flows = 30};
@@ -812,7 +875,7 @@ static void test_flow_table(void **state)
 	enum { COUNT = 3000 };
 	struct flow_entry *entries = calloc(COUNT, sizeof(*entries));
 	struct flow_table table;
-	struct address none = {.len = 0};
+	struct flow_entry key;
 
 	(void)state;
 	assert_int_equal(flow_table_init(&table), 0);
@@ -821,18 +884,23 @@ static void test_flow_table(void **state)
 
 		snprintf(text, sizeof(text), "10.0.%u.%u:%u", i % 7, i % 250, 1000 + i);
 		assert_int_equal(address_parse(&entries[i].source, text, strlen(text)), 0);
-		assert_null(flow_table_find(&table, &entries[i].source, &none));
+		assert_null(flow_table_find(&table, &entries[i]));
 		flow_table_add(&table, &entries[i], i);
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
-		assert_ptr_equal(flow_table_find(&table, &entries[i].source, &none), &entries[i]);
-		assert_null(flow_table_find(&table, &entries[i].source, &entries[0].source));
+		key = (struct flow_entry){.source = entries[i].source};
+		assert_ptr_equal(flow_table_find(&table, &key), &entries[i]);
+		key.local = entries[0].source;
+		assert_null(flow_table_find(&table, &key));
+		key = (struct flow_entry){
+			.source = entries[i].source, .head = (const uint8_t *)"a", .head_bytes = 1};
+		assert_null(flow_table_find(&table, &key));
 	}
 	flow_table_touch(&table, &entries[0], COUNT);
 	for (unsigned i = 1; i < COUNT; i++) {
 		assert_ptr_equal(flow_table_oldest(&table), &entries[i]);
 		flow_table_remove(&table, &entries[i]);
-		assert_null(flow_table_find(&table, &entries[i].source, &none));
+		assert_null(flow_table_find(&table, &entries[i]));
 	}
 	assert_ptr_equal(flow_table_oldest(&table), &entries[0]);
 	flow_table_remove(&table, &entries[0]);
@@ -846,6 +914,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_opener_sizes),
 		cmocka_unit_test(test_opener_split_frames),
+		cmocka_unit_test(test_opener_socks),
 		cmocka_unit_test(test_opener_flows),
 		cmocka_unit_test(test_opener_kill),
 		cmocka_unit_test(test_opener_full_queue),
