@@ -518,7 +518,7 @@ void client_free(struct client *c)
 	loop_timer_cancel(&c->pilot_timer);
 	loop_timer_cancel(&c->hop_timer);
 	loop_timer_cancel(&c->drain_timer);
-	loop_timer_cancel(&c->channels_timer);
+	client_channel_done(c);
 	loop_task_cancel(c->env->loop, &c->drain_task);
 	client_probe_cancel_all(c);
 	TAILQ_FOREACH(m, &c->mappings, link)

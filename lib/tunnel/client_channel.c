@@ -1,87 +1,134 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels of a client that no listener accepted. They share one tunnel: a mapping without a
- * listener, which is made for the first channel and removed when there has been none for a minute.
- * On the client's thread.
+ * Channels of a client that no mapping's tunnel carries: those of callers (TCP) and the associations
+ * of SOCKS5 (UDP). Those of one protocol share one tunnel: a mapping without a listener, which is
+ * made for the first of them and removed when there has been none for a minute. On the client's
+ * thread.
  */
 #include "tunnel/client_private.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 static void client_channel_on_timer(void *user)
 {
-	struct client *c = user;
-	struct client_mapping *m = c->channels;
+	struct client_channels *channels = user;
+	struct client *c = channels->client;
+	struct client_mapping *m = channels->mapping;
 
 	if (m == NULL || !flows_is_idle(&m->flows))
 		return;
-	c->channels = NULL;
+	channels->mapping = NULL;
 	(void)client_remove_mapping(c, m->id, loop_now(c->env->loop), NULL, NULL);
 }
 
 void client_channel_init(struct client *c)
 {
-	loop_timer_init(&c->channels_timer, c->env->loop, client_channel_on_timer, c);
+	for (size_t i = 0; i < 2; i++) {
+		c->channels[i].client = c;
+		loop_timer_init(&c->channels[i].timer, c->env->loop, client_channel_on_timer,
+				&c->channels[i]);
+	}
 }
 
-void client_channel_on_idle(struct client *c)
+void client_channel_done(struct client *c)
 {
-	loop_timer_arm(&c->channels_timer, clock_after(loop_now(c->env->loop),
-						       clock_ms(LIMITS_CHANNELS_IDLE_MS)));
+	for (size_t i = 0; i < 2; i++)
+		loop_timer_cancel(&c->channels[i].timer);
 }
 
-void client_channel_on_failed(struct client *c, int error, const char *text)
+/* NULL: it is an ordinary mapping, or a tunnel that is leaving. */
+static struct client_channels *client_channel_of(struct client_mapping *m)
 {
-	struct client_mapping *m = c->channels;
+	struct client_channels *channels = &m->client->channels[m->mapping.proto];
 
+	return channels->mapping == m ? channels : NULL;
+}
+
+void client_channel_on_idle(struct client_mapping *m)
+{
+	struct client_channels *channels = client_channel_of(m);
+
+	if (channels != NULL)
+		loop_timer_arm(&channels->timer, clock_after(loop_now(m->client->env->loop),
+							     clock_ms(LIMITS_CHANNELS_IDLE_MS)));
+}
+
+void client_channel_on_failed(struct client_mapping *m, int error, const char *text)
+{
+	if (client_channel_of(m) == NULL)
+		return;
 	if (m->fail_error == 0) { /* for those who come before the next attempt */
 		m->fail_error = error;
 		snprintf(m->fail_text, sizeof(m->fail_text), "%s", text);
 	}
 	flows_fail_waiting(&m->flows, error, text);
-	client_channel_on_idle(c);
+	client_channel_on_idle(m);
+}
+
+/* The tunnel, which is made if need be. */
+static int client_channel_mapping(struct client *c, enum mapping_proto proto,
+				  struct client_mapping **ret)
+{
+	/* The kind of tunnel where each flow names its target; nobody is asked here. */
+	const struct mapping tunnel = {
+		.mode = MAPPING_OUT,
+		.proto = proto,
+		.local = {.kind = TARGET_DEFAULT},
+		.remote = {.kind = TARGET_SOCKS5},
+	};
+	uint64_t id = UINT64_MAX - c->channels_made; /* far from those of mappings */
+	int err = 0;
+
+	if (c->channels[proto].mapping == NULL) {
+		err = client_add_mapping(c, id, &tunnel, -1);
+		if (err != 0)
+			return err;
+		c->channels_made++;
+		c->channels[proto].mapping = client_find(c, id);
+	}
+	*ret = c->channels[proto].mapping;
+	return 0;
 }
 
 /* Somebody wants it now: an attempt before its time, but not more often than this. */
-static bool client_channel_may_retry(struct client *c)
+static bool client_channel_may_retry(struct client_mapping *m)
 {
-	uint64_t now_ns = loop_now(c->env->loop);
+	uint64_t now_ns = loop_now(m->client->env->loop);
 
-	if (now_ns < clock_after(c->channels->attempt_ns, clock_ms(LIMITS_CHANNELS_RETRY_MS)))
+	if (now_ns < clock_after(m->attempt_ns, clock_ms(LIMITS_CHANNELS_RETRY_MS)))
 		return false;
-	client_mapping_restart(c->channels);
+	client_mapping_restart(m);
 	return true;
 }
 
 int client_open_channel(struct client *c, const struct flow_channel *channel)
 {
-	/* The kind of tunnel where each flow names its target; nobody is asked here. */
-	static const struct mapping tunnel = {
-		.mode = MAPPING_OUT,
-		.proto = MAPPING_TCP,
-		.local = {.kind = TARGET_DEFAULT},
-		.remote = {.kind = TARGET_SOCKS5},
-	};
-	uint64_t id = UINT64_MAX - c->channels_made; /* far from those of mappings */
-	int err;
+	struct client_mapping *m;
+	int err = client_channel_mapping(c, MAPPING_TCP, &m);
 
-	if (c->channels == NULL) {
-		err = client_add_mapping(c, id, &tunnel, -1);
-		if (err != 0)
-			return err;
-		c->channels_made++;
-		c->channels = client_find(c, id);
-	} else if (c->channels->state == TUNNEL_FAILED && !client_channel_may_retry(c)) {
+	if (err != 0)
+		return err;
+	if (m->state == TUNNEL_FAILED && !client_channel_may_retry(m)) {
 		flow_channel_close(channel);
-		channel->done(channel->user, c->channels->fail_error, c->channels->fail_text);
+		channel->done(channel->user, m->fail_error, m->fail_text);
 		return 0;
 	}
-	loop_timer_cancel(&c->channels_timer);
-	err = flows_open_channel(&c->channels->flows, channel);
+	err = flows_open_channel(&m->flows, channel);
 	if (err != 0)
-		client_channel_on_idle(c);
+		client_channel_on_idle(m);
 	return err;
+}
+
+struct flows *client_channel_udp(struct client *c)
+{
+	struct client_mapping *m;
+
+	if (client_channel_mapping(c, MAPPING_UDP, &m) != 0 || m->stopped ||
+	    (m->state == TUNNEL_FAILED && !client_channel_may_retry(m)))
+		return NULL;
+	/* Also for the case that who asks goes before there is an association. */
+	client_channel_on_idle(m);
+	return &m->flows;
 }

@@ -87,8 +87,8 @@ void client_mapping_ended(struct client_mapping *m, int error, const char *text,
 	loop_timer_arm(&m->timer, clock_after(now_ns, delay_ns));
 	client_mapping_set_state(m, backoff_is_slow(error) ? TUNNEL_FAILED : TUNNEL_RECONNECTING,
 				 error, text, delay_ms);
-	if (m == m->client->channels && backoff_is_slow(error))
-		client_channel_on_failed(m->client, error, text);
+	if (backoff_is_slow(error))
+		client_channel_on_failed(m, error, text);
 	if (!logged_in)
 		client_attempted(m->client, m, error, delay_ms);
 }
@@ -219,8 +219,15 @@ static void client_mapping_on_idle(void *user)
 
 	if (m->stopped && m->conn != NULL)
 		client_mapping_close(m);
-	else if (m == m->client->channels)
-		client_channel_on_idle(m->client);
+	else
+		client_channel_on_idle(m);
+}
+
+static struct flows *client_mapping_on_associate(void *user)
+{
+	struct client_mapping *m = user;
+
+	return client_channel_udp(m->client);
 }
 
 /* ---- beginning and end ---- */
@@ -250,6 +257,7 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 		.egress = &c->egress,
 		.on_flow = client_mapping_on_flow,
 		.on_idle = client_mapping_on_idle,
+		.on_associate = client_mapping_on_associate,
 		.user = m,
 	};
 	char text[MAPPING_TEXT_SIZE];

@@ -93,6 +93,13 @@ struct client_tally {
 	struct tunnel_counters sum;
 };
 
+/* The tunnel of channels of one protocol. */
+struct client_channels {
+	struct client *client;
+	struct client_mapping *mapping; /* in `mappings`; NULL = there is none */
+	struct loop_timer timer;        /* it has been idle */
+};
+
 struct client {
 	struct client_params params;
 	const struct tunnel_env *env;
@@ -113,9 +120,8 @@ struct client {
 	size_t vague_refusals;  /* in a row, while the password is not known to be right */
 	struct tunnel_counters removed; /* of mappings that are gone */
 	struct client_tally tally;
-	struct client_mapping *channels; /* their tunnel, in `mappings`; NULL = none */
+	struct client_channels channels[2]; /* by protocol */
 	uint64_t channels_made;
-	struct loop_timer channels_timer; /* it has been idle */
 	bool vague_open; /* refused without a reason, and nobody was left to try: who comes may */
 	bool freeing;
 
@@ -153,9 +159,13 @@ void client_mapping_free(struct client_mapping *m);
 /* ---- client_channel.c ---- */
 
 void client_channel_init(struct client *c);
-/* The tunnel of the channels has nothing to do. / An attempt failed, and the next one comes late. */
-void client_channel_on_idle(struct client *c);
-void client_channel_on_failed(struct client *c, int error, const char *text);
+void client_channel_done(struct client *c);
+/* Of any mapping. It has nothing to do. / An attempt failed, and the next one comes late. */
+void client_channel_on_idle(struct client_mapping *m);
+void client_channel_on_failed(struct client_mapping *m, int error, const char *text);
+/* The flows of the tunnel of channels for UDP, which is made if need be. NULL: memory is short, or
+ * the client is going. */
+struct flows *client_channel_udp(struct client *c);
 
 /* ---- client_session.c ---- */
 

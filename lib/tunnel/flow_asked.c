@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "tunnel/env.h"
+#include "tunnel/flow_associate.h"
 #include "tunnel/flow_tcp.h"
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
@@ -143,6 +144,57 @@ static void flow_asked_on_timer(void *user)
 				   : "it did not say in time what it wants to reach");
 }
 
+static void flow_asked_wait(struct flow_asked *a)
+{
+	event_del(&a->event);
+	flow_asked_set_ready(a, true);
+	loop_timer_arm(&a->timer, clock_after(loop_now(a->set->config.env->loop),
+					      clock_ms(CONFIG_CONNECT_TIMEOUT_MS)));
+	flows_resume(a->set);
+}
+
+/* Datagrams go through a tunnel of their own: there it waits. */
+static void flow_asked_associate(struct flow_asked *a)
+{
+	struct flows *from = a->set;
+	struct flows *to = from->config.on_associate != NULL
+				   ? from->config.on_associate(from->config.user)
+				   : NULL;
+	struct proxy_reply reply;
+
+	if (to == NULL || to->asked_count >= LIMITS_ASKED) {
+		proxy_reply_error(&a->request, RSTUN_E_LIMIT_REACHED, &reply);
+		flow_asked_refuse(a, &reply, "there is no tunnel for UDP");
+		return;
+	}
+	TAILQ_REMOVE(flow_asked_list(a), a, link);
+	from->asked_count--;
+	a->set = to;
+	to->asked_count++;
+	TAILQ_INSERT_TAIL(flow_asked_list(a), a, link);
+	flow_asked_wait(a);
+}
+
+/* The tunnel for UDP is there. */
+static bool flow_asked_go_udp(struct flow_asked *a)
+{
+	struct flows *f = a->set;
+	struct proxy_reply reply;
+
+	if (f->tunnel.conn == NULL)
+		return false;
+	if (f->tunnel.peer_is_original) {
+		proxy_reply_error(&a->request, RSTUN_E_PEER_LACKS_FEATURE, &reply);
+		flow_asked_refuse(a, &reply,
+				  "the server is the original, which may lead the datagrams of a "
+				  "channel to its --udp-upstream, whatever target they name");
+		return true;
+	}
+	(void)flow_associate_new(f, a->fd, &a->source);
+	flow_asked_free(a); /* the socket has been taken over */
+	return true;
+}
+
 bool flow_asked_go(struct flow_asked *a)
 {
 	struct flows *f = a->set;
@@ -156,6 +208,8 @@ bool flow_asked_go(struct flow_asked *a)
 	struct proxy_reply reply;
 	int err;
 
+	if (a->request.udp)
+		return flow_asked_go_udp(a);
 	if (a->channel.done != NULL) {
 		opening.reply = a->channel.reply;
 		opening.reply_bytes = a->channel.reply_bytes;
@@ -174,15 +228,6 @@ bool flow_asked_go(struct flow_asked *a)
 	return true;
 }
 
-static void flow_asked_wait(struct flow_asked *a)
-{
-	event_del(&a->event);
-	flow_asked_set_ready(a, true);
-	loop_timer_arm(&a->timer, clock_after(loop_now(a->set->config.env->loop),
-					      clock_ms(CONFIG_CONNECT_TIMEOUT_MS)));
-	flows_resume(a->set);
-}
-
 static void flow_asked_on_bytes(struct flow_asked *a)
 {
 	struct proxy_reply reply = {.bytes = 0};
@@ -197,6 +242,8 @@ static void flow_asked_on_bytes(struct flow_asked *a)
 		flow_asked_refuse(a, &reply, why);
 	else if (!flow_asked_send(a, &reply) || a->bytes == sizeof(a->buf))
 		flow_asked_end(a, RSTUN_E_CLOSED, "");
+	else if (result == PROXY_READY && a->request.udp)
+		flow_asked_associate(a);
 	else if (result == PROXY_READY)
 		flow_asked_wait(a);
 }

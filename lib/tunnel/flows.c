@@ -15,6 +15,7 @@
 #include "tunnel/counters.h"
 #include "tunnel/env.h"
 #include "tunnel/flow_asked.h"
+#include "tunnel/flow_associate.h"
 #include "tunnel/flow_tcp.h"
 #include "tunnel/flow_udp.h"
 #include "tunnel/limits.h"
@@ -118,7 +119,7 @@ static void flows_on_accept(void *user, int fd, const struct address *source)
 		flows_wait(f, fd, source);
 }
 
-static struct end *flows_on_udp_open(void *user, const struct address *source, uint64_t *ret_id)
+struct end *flows_udp_open(void *user, const struct address *source, uint64_t *ret_id)
 {
 	struct flows *f = user;
 	struct quic_stream *stream;
@@ -151,6 +152,7 @@ void flows_init(struct flows *f, const struct flows_config *config)
 	LIST_INIT(&f->udp);
 	TAILQ_INIT(&f->dials);
 	loop_task_init(&f->dial_task, flows_on_dial_task, f);
+	LIST_INIT(&f->associates);
 	TAILQ_INIT(&f->asked);
 	TAILQ_INIT(&f->ready);
 	STAILQ_INIT(&f->waiting);
@@ -179,7 +181,7 @@ int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms)
 		.fd = fd,
 		.max_flows = LIMITS_UDP_FLOWS,
 		.target = {.kind = TARGET_DEFAULT},
-		.open = flows_on_udp_open,
+		.open = flows_udp_open,
 		.user = f,
 	};
 
@@ -207,19 +209,28 @@ void flows_resume(struct flows *f)
 		;
 }
 
+/* What is bound stays; the flows are of the tunnel before. */
+static void flows_reset_openers(struct flows *f)
+{
+	struct flow_associate *a;
+
+	if (f->opener != NULL)
+		udp_opener_reset(f->opener, f->tunnel.peer_is_original);
+	for (a = LIST_FIRST(&f->associates); a != NULL; a = flow_associate_next(a))
+		udp_opener_reset(flow_associate_opener(a), f->tunnel.peer_is_original);
+}
+
 void flows_attach(struct flows *f, const struct flows_tunnel *tunnel)
 {
 	f->tunnel = *tunnel;
-	if (f->opener != NULL)
-		udp_opener_reset(f->opener, tunnel->peer_is_original);
+	flows_reset_openers(f);
 	flows_resume(f);
 }
 
 void flows_detach(struct flows *f)
 {
 	f->tunnel.conn = NULL;
-	if (f->opener != NULL)
-		udp_opener_reset(f->opener, f->tunnel.peer_is_original);
+	flows_reset_openers(f);
 }
 
 void flows_dial_tcp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
@@ -264,7 +275,14 @@ void flows_fail_waiting(struct flows *f, int error, const char *text)
 
 bool flows_is_idle(const struct flows *f)
 {
-	return f->tcp_count == 0 && f->waiting_count == 0 && f->asked_count == 0;
+	return f->tcp_count == 0 && f->waiting_count == 0 && f->asked_count == 0 &&
+	       f->associate_count == 0;
+}
+
+void flows_associate_ended(struct flows *f)
+{
+	if (!f->done && !f->draining && flows_is_idle(f))
+		f->config.on_idle(f->config.user);
 }
 
 static void flows_close_sockets(struct flows *f)
@@ -280,6 +298,8 @@ static void flows_close_sockets(struct flows *f)
 	while (!TAILQ_EMPTY(&f->asked))
 		flow_asked_end(TAILQ_FIRST(&f->asked), RSTUN_E_SHUTTING_DOWN, "");
 	flows_fail_waiting(f, RSTUN_E_SHUTTING_DOWN, "the tunnel is shutting down");
+	while (!LIST_EMPTY(&f->associates))
+		flow_associate_end(LIST_FIRST(&f->associates));
 	loop_timer_cancel(&f->wait_timer);
 }
 
@@ -321,6 +341,9 @@ void flows_counters(const struct flows *f, struct tunnel_counters *sum)
 	sum->active_conns += f->tcp_count + f->udp_count;
 	if (f->opener != NULL)
 		sum->active_conns += udp_opener_flows(f->opener);
+	for (const struct flow_associate *a = LIST_FIRST(&f->associates); a != NULL;
+	     a = flow_associate_next(a))
+		sum->active_conns += udp_opener_flows(flow_associate_opener(a));
 	sum->total_conns += f->total;
 }
 
@@ -371,6 +394,9 @@ void flows_visit(const struct flows *f, uint64_t owner_id,
 	}
 	if (f->opener != NULL)
 		udp_opener_visit(f->opener, flows_on_udp_visit, &visitor);
+	for (const struct flow_associate *a = LIST_FIRST(&f->associates); a != NULL;
+	     a = flow_associate_next(a))
+		udp_opener_visit(flow_associate_opener(a), flows_on_udp_visit, &visitor);
 }
 
 size_t flows_kill(struct flows *f, uint64_t flow_id)
@@ -399,6 +425,9 @@ size_t flows_kill(struct flows *f, uint64_t flow_id)
 	}
 	if (f->opener != NULL)
 		count += udp_opener_kill(f->opener, flow_id);
+	for (struct flow_associate *a = LIST_FIRST(&f->associates); a != NULL;
+	     a = flow_associate_next(a))
+		count += udp_opener_kill(flow_associate_opener(a), flow_id);
 	return count;
 }
 

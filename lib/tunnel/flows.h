@@ -23,6 +23,7 @@
 
 struct egress;
 struct flow_asked;
+struct flow_associate;
 struct flow_tcp;
 struct flow_udp;
 struct quic_conn;
@@ -33,6 +34,7 @@ struct tunnel_env;
 
 LIST_HEAD(flow_tcp_list, flow_tcp);
 LIST_HEAD(flow_udp_list, flow_udp);
+LIST_HEAD(flow_associate_list, flow_associate);
 TAILQ_HEAD(flow_tcp_queue, flow_tcp);
 TAILQ_HEAD(flow_asked_list, flow_asked);
 
@@ -67,6 +69,9 @@ struct flows_config {
 	void (*on_flow)(void *user, const struct flow_end *end);
 	/* No TCP flow is left (and none waits). */
 	void (*on_idle)(void *user);
+	/* Somebody asks for UDP by SOCKS5: the flows of a tunnel of channels for it; NULL = there is
+	 * none to have. May be NULL where nobody is asked. */
+	struct flows *(*on_associate)(void *user);
 	void *user;
 };
 
@@ -103,6 +108,8 @@ struct flows {
 	struct flow_asked_list asked;   /* those that are asked */
 	struct flow_asked_list ready;   /* those that have answered and wait for a stream */
 	size_t asked_count;             /* of both */
+	struct flow_associate_list associates;
+	size_t associate_count;
 	struct flow_waiting_list waiting;
 	size_t waiting_count;
 	struct loop_timer wait_timer;
@@ -179,8 +186,11 @@ void flows_done(struct flows *f, enum flow_error error);
 /* A stream of the peer's that leads nowhere: aborts it; the original is not told why. */
 void flows_refuse(const struct flows *f, struct quic_stream *stream, enum flow_error error);
 
-/* ---- between flows.c, flow_tcp.c and flow_udp.c ---- */
+/* ---- between flows.c and flow_*.c ---- */
 void flows_tcp_ended(struct flows *f);
+void flows_associate_ended(struct flows *f);
+/* For openers: a stream of the tunnel's as an end, and the flow's number; NULL = no tunnel now. */
+struct end *flows_udp_open(void *user, const struct address *source, uint64_t *ret_id);
 /* Closes a socket so that its peer gets RST. */
 void flows_reset_fd(int fd);
 /* Why a flow ends whose target dial_resolve could not find. */

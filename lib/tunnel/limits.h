@@ -63,6 +63,9 @@
  * toward it; each at most so long for the question, then CONFIG_CONNECT_TIMEOUT_MS. */
 #define LIMITS_ASKED 1024
 #define LIMITS_ASK_MS 10000
+/* Associations of SOCKS5 of one client and thread, and targets that each may have at a time. */
+#define LIMITS_ASSOCIATES 256
+#define LIMITS_ASSOCIATE_FLOWS 256
 /* The tunnel of a client's channels is closed when there has been none for so long. */
 #define LIMITS_CHANNELS_IDLE_MS 60000
 /* After an attempt of it that failed for good, a new channel may bring the next one after this. */

@@ -166,6 +166,36 @@ static void test_socks_ready(void **state)
 	}
 }
 
+/* Where its datagrams will come from may be left open. */
+static void test_socks_associate(void **state)
+{
+	struct proxy_request r;
+	struct proxy_reply reply;
+	struct address bound;
+	const char *why;
+	size_t used;
+
+	(void)state;
+	proxy_request_init(&r, PROXY_SOCKS5, NULL);
+	assert_int_equal(feed_exact(&r, HELLO "\x05\x03\0\x01\0\0\0\0\0\0", 13, &used, &reply,
+				    &why),
+			 PROXY_READY);
+	assert_int_equal(used, 13);
+	assert_true(r.udp);
+	assert_int_equal(address_parse(&bound, "192.0.2.7:443", 13), 0);
+	proxy_reply_associated(&bound, &reply);
+	assert_int_equal(reply.bytes, 10);
+	assert_memory_equal(reply.data, "\x05\0\0\x01\xc0\0\x02\x07\x01\xbb", 10);
+	assert_int_equal(address_parse(&bound, "[::1]:53", 8), 0);
+	proxy_reply_associated(&bound, &reply);
+	assert_int_equal(reply.bytes, 22);
+	assert_memory_equal(reply.data, "\x05\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x35", 22);
+	proxy_request_init(&r, PROXY_SOCKS5, NULL);
+	assert_int_equal(feed_exact(&r, HELLO "\x05\x01\0\x01\x7f\0\0\x01\0\x50", 13, &used, &reply,
+				    &why), PROXY_READY);
+	assert_false(r.udp);
+}
+
 static void test_socks_refused(void **state)
 {
 	static const struct {
@@ -602,6 +632,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socks_ready),
+		cmocka_unit_test(test_socks_associate),
 		cmocka_unit_test(test_socks_refused),
 		cmocka_unit_test(test_socks_longest),
 		cmocka_unit_test(test_http_ready),
