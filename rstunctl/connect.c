@@ -35,12 +35,24 @@ static bool connect_write(int fd, const char *data, size_t bytes)
 	return true;
 }
 
-/* Until the end of file: 0; else errno. */
-static int connect_copy(int from, int to)
+/* There is something to read; false: `other` is gone altogether. */
+static bool connect_wait(int from, int other)
+{
+	struct pollfd p[2] = {{.fd = from, .events = POLLIN}, {.fd = other}};
+	int n;
+
+	do
+		n = poll(p, 2, -1);
+	while (n < 0 && errno == EINTR);
+	return n < 0 || p[1].revents == 0;
+}
+
+/* Until the end of file: 0; else errno. `other`: as above, -1 for none. */
+static int connect_copy(int from, int to, int other)
 {
 	char buf[CONNECT_BUFFER];
 
-	for (;;) {
+	while (connect_wait(from, other)) {
 		ssize_t n = read(from, buf, sizeof(buf));
 
 		if (n == 0)
@@ -50,6 +62,7 @@ static int connect_copy(int from, int to)
 		if (n < 0 || !connect_write(to, buf, (size_t)n))
 			return errno;
 	}
+	return EPIPE;
 }
 
 /* What it cannot write any more is no fault of ours: the other direction knows why. */
@@ -57,7 +70,7 @@ static void *connect_send(void *user)
 {
 	const int *fd = user;
 
-	(void)connect_copy(STDIN_FILENO, *fd);
+	(void)connect_copy(STDIN_FILENO, *fd, *fd);
 	(void)shutdown(*fd, SHUT_WR);
 	return NULL;
 }
@@ -111,10 +124,10 @@ static int connect_run(struct ctl *c, const char *target)
 	if (!connect_write(STDOUT_FILENO, early, bytes))
 		err = errno;
 	if (err == 0)
-		err = connect_copy(fd, STDOUT_FILENO);
+		err = connect_copy(fd, STDOUT_FILENO, -1);
 	if (err == 0)
 		connect_linger(fd);
-	pthread_cancel(sender); /* it may sit in a read of standard input */
+	(void)shutdown(fd, SHUT_RDWR); /* the sender may wait for standard input */
 	pthread_join(sender, NULL);
 	if (err != 0 && err != ECONNRESET)
 		return ctl_fail(c, RSTUN_E_FAILED, "connect: %s", strerror(err));

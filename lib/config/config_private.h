@@ -12,7 +12,6 @@
 
 int config_check_password(const char *password, char *error, size_t size);
 int config_check_addr(struct address *ret, const char *text, char *error, size_t size);
-int config_check_upstream(struct target *ret, const char *text, char *error, size_t size);
 int config_check_bind(struct address *ret, const char *text, char *error, size_t size);
 int config_check_pin(uint8_t ret[32], bool *ret_has, const char *text, char *error, size_t size);
 int config_check_sni_names(char *const *names, char *error, size_t size);

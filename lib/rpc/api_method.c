@@ -264,6 +264,7 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.help = "Turns this connection into one through the tunnel.",
 		.remarks = "Behind the newline of the reply it carries raw bytes to the target and back "
 			   "until both sides have ended it, and is no connection of the API any more. "
+			   "Up to 8 KiB may be sent behind the request before the reply is there. "
 			   "It must have nothing else under way: no batch, no other call, no "
 			   "subscription. A target that cannot be reached ends it without a byte.",
 		.example = "{\"target\":\"10.0.0.5:22\"}",

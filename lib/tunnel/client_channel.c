@@ -17,8 +17,12 @@ static void client_channel_on_timer(void *user)
 	struct client *c = channels->client;
 	struct client_mapping *m = channels->mapping;
 
-	if (m == NULL || !flows_is_idle(&m->flows))
+	if (m == NULL)
 		return;
+	if (!flows_is_idle(&m->flows)) { /* what only waited ends without a word */
+		client_channel_on_idle(m);
+		return;
+	}
 	channels->mapping = NULL;
 	(void)client_remove_mapping(c, m->id, loop_now(c->env->loop), NULL, NULL);
 }
@@ -115,10 +119,8 @@ int client_open_channel(struct client *c, const struct flow_channel *channel)
 		channel->done(channel->user, m->fail_error, m->fail_text);
 		return 0;
 	}
-	err = flows_open_channel(&m->flows, channel);
-	if (err != 0)
-		client_channel_on_idle(m);
-	return err;
+	client_channel_on_idle(m); /* from now on */
+	return flows_open_channel(&m->flows, channel);
 }
 
 struct flows *client_channel_udp(struct client *c)
@@ -128,7 +130,6 @@ struct flows *client_channel_udp(struct client *c)
 	if (client_channel_mapping(c, MAPPING_UDP, &m) != 0 || m->stopped ||
 	    (m->state == TUNNEL_FAILED && !client_channel_may_retry(m)))
 		return NULL;
-	/* Also for the case that who asks goes before there is an association. */
-	client_channel_on_idle(m);
+	client_channel_on_idle(m); /* from now on */
 	return &m->flows;
 }

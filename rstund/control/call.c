@@ -139,6 +139,13 @@ int call_hand_over(struct call *c, const void *result, struct call_socket *ret,
 			      "subscription, and an id", rpc_methods[c->method].name);
 		return RSTUN_E_FAILED;
 	}
+	s.early = line_reader_rest(&connection->reader, &s.early_bytes);
+	if (s.early_bytes > CALL_EARLY_MAX) {
+		rpc_error_set(error, RPC_INVALID_REQUEST,
+			      "%s: more than %d bytes came behind the request before its reply",
+			      rpc_methods[c->method].name, CALL_EARLY_MAX);
+		return RSTUN_E_FAILED;
+	}
 	s.reply = rpc_message_result(c->id, field_json_encode(rows, result), &s.reply_bytes);
 	if (s.reply != NULL)
 		s.fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
@@ -149,7 +156,6 @@ int call_hand_over(struct call *c, const void *result, struct call_socket *ret,
 		free(s.reply);
 		return RSTUN_E_FAILED;
 	}
-	s.early = line_reader_rest(&connection->reader, &s.early_bytes);
 	call_hold(c);
 	*ret = s;
 	return 0;

@@ -60,17 +60,19 @@ void *call_user(const struct call *c);
  * dispatched, so that what one caller asks for does not add up. */
 void call_hold(struct call *c);
 
+#define CALL_EARLY_MAX 8192 /* bytes; a channel takes as many (PROXY_HEAD_MAX) */
+
 /*
  * Its connection becomes something else: gives its socket (the caller's to close), what its caller
  * has sent behind the request (borrowed until the connection is served again), and the reply with
  * `result` (free()). From now on nothing else is dispatched on the connection. Then either
  * call_handed_over, and the reply is not ours to write any more, or an answer as ever. 0, or
- * `error`: something else is under way on the connection.
+ * `error`: something else is under way on the connection, or more than CALL_EARLY_MAX bytes are.
  */
 struct call_socket {
 	int fd;
 	const char *early;
-	size_t early_bytes;
+	size_t early_bytes; /* at most CALL_EARLY_MAX */
 	char *reply;
 	size_t reply_bytes;
 };

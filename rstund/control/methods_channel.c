@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "config/config.h"
 #include "rpc/api.h"
 #include "rstund/daemon_private.h"
@@ -72,19 +71,15 @@ static const struct gather_ops methods_channel_ops = {
 
 static int methods_channel_target(struct target *ret, const char *text, struct rpc_error *error)
 {
-	char quoted[ADDRESS_TARGET_TEXT_SIZE];
-	const char *why;
-	size_t at;
+	char why[FIELD_ERROR_SIZE];
 
 	if (strcasecmp(text, "ANY") == 0) {
 		*ret = (struct target){.kind = TARGET_DEFAULT};
 		return 0;
 	}
-	if (target_parse(ret, text, strlen(text), &at, &why) == 0)
+	if (config_check_upstream(ret, text, why, sizeof(why)) == 0)
 		return 0;
-	log_quote(quoted, sizeof(quoted), text, strlen(text));
-	rpc_error_set(error, RPC_INVALID_PARAMS, "target: \"%s\" is wrong at column %zu: %s", quoted,
-		      at + 1, why);
+	rpc_error_set(error, RPC_INVALID_PARAMS, "target: %s", why);
 	return RSTUN_E_MALFORMED;
 }
 

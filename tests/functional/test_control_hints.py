@@ -40,6 +40,7 @@ SUGGESTED = {
     "rstunctl server set %s changes it, rstunctl server show %s shows it":
         ["rstunctl server set {0} --tcp-upstream 1", "rstunctl server show {1}"],
     "rstunctl explain %s finds out why": ["rstunctl explain {0}"],
+    "rstunctl explain %s": ["rstunctl explain {0}"],
     "rstunctl explain %s says more; it is tried again": ["rstunctl explain {0}"],
     "rstunctl explain %s says more; it is tried again, rstunctl rm %s gives it up":
         ["rstunctl explain {0}", "rstunctl rm {1}"],
@@ -114,6 +115,9 @@ SUGGESTED = {
         ["rstunctl log level debug --for 10m"],
     "top is for people: 'rstunctl events --json --types stat --stats 1s' has the same for programs":
         ["rstunctl events --json --types stat --stats 1s"],
+    # test_channel.test_ssh_by_proxy_command
+    "Made for ssh: -o ProxyCommand='rstunctl connect %h:%p'. The target is [ip:]port, name:port "
+    "(resolved by the server) or ANY, its default.": [],
     # ---- help of rstund: test_examples_of_rstund ----
     "Usage: rstund client -a HOST[:PORT] [-t MAPPINGS] [-u MAPPINGS] [OPTION...]": [],
     "Examples:\n  rstund client -a example.com --password-file pw -t 'OUT^9000^ANY'\n"
@@ -146,6 +150,7 @@ VALUES = {
         [["rm", "mine"], ["server rm", "front"], ["client rm", "idle"]],
     "'rstunctl server show %s' shows how it is, 'rstunctl server rm %s' gives it up":
         [["front", "front"]],
+    "rstunctl explain %s": [["c1"]],
     "%s: rstunctl client set %s --%s %s": [["", "home", "password-file", "FILE"]],
     "; try 'rstunctl help %s'": [["add"], ["client add"]],
     '"%s" is no sub-command; a mapping is added with: rstunctl add \'%s\'':
@@ -283,7 +288,8 @@ REFUSED = [
     "wait web --for paused --timeout 10ms", "log level --for 10m", "flows --kill-all", "top --json",
     "add --client idle --wait 5s IN^9^0.0.0.0:99999", "add --client home udp",
     "add --client home -u --wait 5s OUT^9100^ANY", "set mine home a b",
-    "server add other 192.0.2.1:1 --password-file pw",
+    "server add other 192.0.2.1:1 --password-file pw", "connect 127.0.0.1:9",
+    "connect 127.0.0.1:9 --client nothing", "connect 127.0.0.1:0 --client home",
 ]
 
 

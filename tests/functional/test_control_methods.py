@@ -393,6 +393,16 @@ def test_mapping_apply(daemon, call, tunnel):
     assert "mappings" in error.field, error
 
 
+@covers("channel.open")
+def test_channel(call, tunnel):
+    """What there is beyond a reply: test_channel.py."""
+    _, _, upstream = tunnel
+    assert call("channel.open", target=net.text(upstream.address)) == {
+        "client": "c1", "target": net.text(upstream.address)}
+    refused(call, "invalid_params", "channel.open", target="127.0.0.1")
+    refused(call, "not_found", "channel.open", target="127.0.0.1:9", client="nobody")
+
+
 @covers("flow.list", "flow.kill")
 def test_flow(call, tunnel):
     mapping, entry, upstream = tunnel
@@ -561,7 +571,8 @@ def test_sub_commands(daemon, tunnel, tmp_path):
             ctl.schema().check_result(method, result)
     missing = set(ctl.schema().methods) - {method for method, _ in SUB_COMMANDS} - {
         "rpc.cancel", "events.subscribe", "events.unsubscribe", "events.next",
-        "session.get", "session.kick", "daemon.reload"}  # below; the others go on
+        "session.get", "session.kick", "daemon.reload",  # below
+        "channel.open"}                                  # test_channel.py; the others go on
     assert not missing, f"no sub-command: {missing}"
     daemon.process.expect_exit(0)
 
@@ -588,7 +599,7 @@ NOT_FOUND = {
     "client.test", "server.drain", "mapping.set", "mapping.remove", "mapping.get",
     "mapping.wait", "mapping.pause", "mapping.resume", "mapping.restart", "mapping.drain",
     "flow.list", "flow.kill", "session.get", "session.kick", "stats.get"}
-NOT_FOUND_ON = {"server": {"client.get", "mapping.add", "mapping.apply"},  # they have no client
+NOT_FOUND_ON = {"server": {"client.get", "mapping.add", "mapping.apply", "channel.open"},  # they have no client
                 "client": {"server.get", "cert.reload"}}
 
 

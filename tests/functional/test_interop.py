@@ -5,14 +5,18 @@ Rows that it cannot do are left out where the table says so (original_cannot); t
 asserted loosely there, because it turns resets into ends of file and back.
 """
 import socket
+import subprocess
 
 import pytest
 
 from harness import net
-from harness.daemon import RSTUN, RSTUND, log_password
+from harness.control import RSTUNCTL
+from harness.daemon import RSTUN, RSTUND, limit, log_password
 from harness.link import Link
+from harness.proxy import ProxyTable
 from harness.table import TcpTable, UdpTable
 from test_cli import quick_start
+from test_dynamic import Association
 
 pytestmark = pytest.mark.skipif(not RSTUN, reason="needs RSTUN=")
 
@@ -23,6 +27,18 @@ class TestOriginalServerTcp(TcpTable):
 
 class TestOriginalServerUdp(UdpTable):
     sides = {"server": "rstun", "client": "rstund"}
+
+
+class TestOriginalServerDynamic(ProxyTable):
+    sides = {"server": "rstun", "client": "rstund"}
+
+    def test_udp_associate_is_refused(self, make_link):
+        """The original could lead its datagrams elsewhere."""
+        link = make_link()
+        entry = link.dynamic("SOCKS5")
+        link.start()
+        with Association(entry) as association:
+            assert association.reply[1] != 0
 
 
 class TestOriginalClientTcp(TcpTable):
@@ -93,6 +109,22 @@ def test_original_comes_back(fleet, tcp_upstream, side):
         link.client.kill()
         link.start_client()
     net.echo_flow(entry, 2, 1000)
+
+
+def test_connect_through_the_original(fleet, make_daemon, tcp_upstream):
+    """rstunctl connect, by address and by a name that the original resolves."""
+    upstream = tcp_upstream(net.echo)
+    link = Link(fleet, server="rstun")
+    link.start_server()
+    daemon = make_daemon(secrets=[link.password])
+    with daemon.connect() as control:
+        control.call("client.add", name="home", server_addr=net.text(link.address),
+                     password=link.password)
+    data = b"".join(net.stream(1, 1 << 20))
+    for target in (net.text(upstream.address), f"localhost:{upstream.address[1]}"):
+        done = subprocess.run([RSTUNCTL, "connect", target], input=data, capture_output=True,
+                              env=daemon.ctl.environment(), timeout=limit(60), check=False)
+        assert (done.returncode, done.stderr, done.stdout == data) == (0, b"", True), target
 
 
 def test_original_client_after_our_restart(fleet, tcp_upstream):

@@ -32,17 +32,14 @@ def run(*args, timeout=120, **options):
                           stdin=subprocess.DEVNULL, check=False, **options)
 
 
-@needs("ssh", "sshd", "ssh-keygen")
-@pytest.mark.parametrize("route", ["OUT-ANY", "IN"])
-def test_ssh(make_link, tmp_path, stack, route):
-    """A private sshd on a port of its own; 4 MiB out of a command, 4 MiB into one."""
-    directory = str(tmp_path)
+def private_sshd(directory, stack):
+    """An sshd on a port of its own: the port, and the options with which ssh gets in."""
     for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
-                        os.path.join(directory, name)], check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name],
+                       check=True)
+    shutil.copy(directory / "user.pub", directory / "authorized")
     port = net.free_port()
-    config = tmp_path / "sshd_config"
+    config = directory / "sshd_config"
     config.write_text(f"ListenAddress 127.0.0.1:{port}\nHostKey {directory}/host\n"
                       f"AuthorizedKeysFile {directory}/authorized\nStrictModes no\nUsePAM no\n"
                       f"PidFile {directory}/pid\nPasswordAuthentication no\nUseDNS no\n")
@@ -54,12 +51,19 @@ def test_ssh(make_link, tmp_path, stack, route):
     first = sshd.stderr.readline()
     assert b"listening" in first, first + sshd.stderr.read()
     threading.Thread(target=sshd.stderr.read, daemon=True).start()
+    return port, ["-F", "none", "-i", f"{directory}/user", "-o", "BatchMode=yes",
+                  "-o", f"UserKnownHostsFile={directory}/known", "-o", "StrictHostKeyChecking=no"]
+
+
+@needs("ssh", "sshd", "ssh-keygen")
+@pytest.mark.parametrize("route", ["OUT-ANY", "IN"])
+def test_ssh(make_link, tmp_path, stack, route):
+    """A private sshd; 4 MiB out of a command, 4 MiB into one."""
+    port, options = private_sshd(tmp_path, stack)
     link = make_link()
     entry = link.map("tcp", route, ("127.0.0.1", port))
     link.start()
-    ssh = ["ssh", "-F", "none", "-p", str(entry[1]), "-i", f"{directory}/user",
-           "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={directory}/known",
-           "-o", "StrictHostKeyChecking=no", "127.0.0.1"]
+    ssh = ["ssh", *options, "-p", str(entry[1]), "127.0.0.1"]
     got = run(*ssh, "head -c 4194304 /dev/zero | sha256sum; exit 7")
     assert got.returncode == 7, got.stderr
     assert got.stdout.split()[0].decode() == hashlib.sha256(bytes(4 * MIB)).hexdigest()

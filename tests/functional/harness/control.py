@@ -389,10 +389,10 @@ class Ctl:
 
     def start(self, *args, **options):
         """As a process, for those that go on."""
-        return subprocess.Popen([*self.prefix, self.program, *map(str, args)], text=True,
+        return subprocess.Popen([*self.prefix, self.program, *map(str, args)],
                                 **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                                    "stderr": subprocess.PIPE, "env": self.environment(),
-                                   **options})
+                                   "text": True, **options})
 
     def __call__(self, *args, status=None, stdin="", timeout=30, cwd=None):
         """Runs it to its end. `status`: the exit status that it must have."""

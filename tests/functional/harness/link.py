@@ -59,6 +59,12 @@ class Link:
         self.mappings[proto].append(mapping)
         return entry
 
+    def dynamic(self, kind):
+        """A mapping whose connections name their targets: kind is "SOCKS5" or "HTTP"."""
+        entry = (self.ip, net.free_port())
+        self.mappings["tcp"].append(f"OUT^{net.text(entry)}^{kind}")
+        return entry
+
     def start(self):
         self.start_server()
         self.start_client()
