@@ -8,6 +8,7 @@
 #include "tunnel/client_private.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdio.h>
 
@@ -63,6 +64,7 @@ void client_channel_on_failed(struct client_mapping *m, int error, const char *t
 {
 	if (client_channel_of(m) == NULL)
 		return;
+	log_warn(m->client->env->log, m->scope, "no tunnel for them: %s", text);
 	if (m->fail_error == 0) { /* for those who come before the next attempt */
 		m->fail_error = error;
 		snprintf(m->fail_text, sizeof(m->fail_text), "%s", text);
