@@ -86,6 +86,7 @@ int flow_associate_new(struct flows *f, int fd, const struct address *source)
 	struct flow_associate *a = NULL;
 	struct proxy_reply reply;
 	struct address bound;
+	const int on = 1;
 	int err = RSTUN_E_LIMIT_REACHED;
 
 	if (f->associate_count < LIMITS_ASSOCIATES) {
@@ -102,6 +103,8 @@ int flow_associate_new(struct flows *f, int fd, const struct address *source)
 		     flow_associate_on_event, a);
 	LIST_INSERT_HEAD(&f->associates, a, link);
 	f->associate_count++;
+	/* A client that has vanished must not hold it for ever. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	err = flow_associate_bind(a, source, &bound);
 	if (err == 0 && event_add(&a->event, NULL) != 0)
 		err = RSTUN_E_NOMEM;

@@ -161,6 +161,7 @@ def test_early_bytes(server, channel, tcp_upstream, early):
     assert net.read_all(conn).end == "eof"
 
 
+@pytest.mark.tsan
 def test_bytes_while_it_waits(home, control, channel, tcp_upstream):
     """They stay where they are until there is a tunnel."""
     upstream = tcp_upstream(net.echo)
@@ -257,6 +258,7 @@ def test_what_is_shown(server, control, channel, tcp_upstream, daemon):
     assert control.call("client.list")["clients"] == []
 
 
+@pytest.mark.tsan
 def test_client_that_is_removed(server, control, channel, tcp_upstream):
     upstream = tcp_upstream(net.sink)
     conn = channel(upstream.address).opened()
@@ -415,6 +417,7 @@ def test_tunnel_that_nobody_uses(home, control, daemon, channel, tcp_upstream, s
 
 # ---- callers that go ----
 
+@pytest.mark.tsan
 def test_caller_that_goes_while_it_waits(home, control, daemon, tcp_upstream):
     """It opens nothing but for a moment, and nothing of it is left."""
     upstream = tcp_upstream(net.echo)
@@ -522,6 +525,7 @@ def read_status(fd):
         os.close(fd)
 
 
+@pytest.mark.tsan
 def test_status(server, channel, tcp_upstream):
     """A UNIX socket knows no reset: how a channel ended is said beside it."""
     with channel(tcp_upstream(net.echo).address) as one:
@@ -587,6 +591,7 @@ def test_connect_without_a_daemon(fleet):
     assert done.returncode == 3, done
 
 
+@pytest.mark.tsan
 def test_connect_200_at_once(server, daemon, tcp_upstream):
     """More than the daemon takes callers: those that are too many wait for their turn."""
     upstream = tcp_upstream(net.echo)

@@ -265,6 +265,7 @@ class Association:
         self.socket.close()
 
 
+@pytest.mark.tsan
 def test_udp_associate(forward, control, udp_upstream, stack):
     """Each datagram to its own target; answers say whose they are; nothing is cut or mixed up."""
     forward.start_server()
@@ -313,6 +314,7 @@ def test_udp_associate_waits_for_the_server(forward, udp_upstream):
         a.expect(target, b"late")
 
 
+@pytest.mark.tsan
 def test_udp_associate_survives_the_tunnel(forward, control, udp_upstream):
     """Its flows are of the tunnel before; the socket stays."""
     forward.start_server()
