@@ -66,6 +66,7 @@ static const struct error_row error_rows[] = {
 	{RSTUN_E_CLOSED, 0, "internal", "closed"},
 	{RSTUN_E_CANCELLED, 0, "internal", "cancelled"},
 	{RSTUN_E_RESET, 0, "internal", "reset by the peer"},
+	{RSTUN_E_WRONG_THREAD, 0, "internal", "called by another thread than the context's"},
 };
 
 #define ERROR_ROW_COUNT (sizeof(error_rows) / sizeof(error_rows[0]))

@@ -23,16 +23,21 @@ static void loop_on_tasks(evutil_socket_t fd, short what, void *user)
 	/* A mark in the list ends this round: the list stays whole, so tasks may cancel others. */
 	struct loop_task mark = {.scheduled = true};
 	struct loop_task *task;
+	bool gone = false;
 
 	(void)fd;
 	(void)what;
 	loop_enter(loop);
+	loop->gone = &gone;
 	TAILQ_INSERT_TAIL(&loop->tasks, &mark, link);
 	while ((task = TAILQ_FIRST(&loop->tasks)) != &mark) {
 		TAILQ_REMOVE(&loop->tasks, task, link);
 		task->scheduled = false;
 		task->run(task->user);
+		if (gone)
+			return;
 	}
+	loop->gone = NULL;
 	TAILQ_REMOVE(&loop->tasks, &mark, link);
 	if (!TAILQ_EMPTY(&loop->tasks) && event_add(&loop->task_event, &loop_at_once) != 0)
 		event_active(&loop->task_event, EV_TIMEOUT, 1);
@@ -72,6 +77,8 @@ void loop_done(struct loop *loop)
 
 	if (loop == NULL || loop->base == NULL)
 		return;
+	if (loop->gone != NULL)
+		*loop->gone = true;
 	while ((task = TAILQ_FIRST(&loop->tasks)) != NULL) {
 		TAILQ_REMOVE(&loop->tasks, task, link);
 		task->scheduled = false;

@@ -45,10 +45,12 @@ struct loop {
 	struct event task_event; /* activated when a task is scheduled */
 	struct loop_task_list tasks;
 	const struct loop_timer *firing; /* whose `fire` runs now; compared, never followed */
+	bool *gone;                      /* while tasks run: set by loop_done */
 };
 
 /* With base == NULL makes one (precise timers, no locking). RSTUN_E_NOMEM. */
 int loop_init(struct loop *loop, struct event_base *base, const struct log *log);
+/* May be called by a task of it, unless the base is its own; not by a timer. */
 void loop_done(struct loop *loop);
 
 /* Runs until loop_stop. */

@@ -62,6 +62,8 @@ struct end_ops {
 	/* Sink, buffered. reserve: entries used, 0 = full now (on_writable follows). */
 	int (*reserve)(struct end *e, size_t bytes, struct iovec *iov, int iov_max);
 	void (*commit)(struct end *e, size_t bytes);
+	/* Sink, buffered: what reserve may give now. */
+	size_t (*room)(const struct end *e);
 	/* Sink, buffered: bytes committed that have not left this process yet (a UDP flow bounds
 	 * them). */
 	size_t (*waiting)(const struct end *e);

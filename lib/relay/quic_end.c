@@ -159,6 +159,15 @@ static void quic_end_commit(struct end *e, size_t bytes)
 		quic_stream_commit(q->stream, bytes);
 }
 
+static size_t quic_end_room(const struct end *e)
+{
+	struct quic_end *q = quic_end_from(e);
+
+	if (q->stream == NULL || q->aborted || q->finished || q->refused)
+		return 0;
+	return quic_stream_room(q->stream);
+}
+
 static size_t quic_end_waiting(const struct end *e)
 {
 	struct quic_end *q = quic_end_from(e);
@@ -231,6 +240,7 @@ static const struct end_ops quic_end_ops = {
 	.at_end = quic_end_at_end,
 	.reserve = quic_end_reserve,
 	.commit = quic_end_commit,
+	.room = quic_end_room,
 	.waiting = quic_end_waiting,
 	.finish = quic_end_finish,
 	.drained = quic_end_drained,

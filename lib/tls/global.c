@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Process-wide objects: one priority object per preferred cipher, made before threads start and
- * never changed after. Sharing them saves about 8 KiB per connection.
+ * Process-wide objects: one priority object per preferred cipher, made by the first user and never
+ * changed until the last has gone. Sharing them saves about 8 KiB per connection. Users may be
+ * contexts of several threads, so beginning and end take a lock; use needs none.
  */
 #include "tls/tls_private.h"
 
 #include "base/error.h"
 #include "tls/aead.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -30,9 +32,12 @@ static const char stream_text[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:" 
 
 static gnutls_priority_t quic_priorities[CIPHERS];
 static gnutls_priority_t stream_priority;
-static unsigned users; /* init and done may come in pairs, from several contexts of one thread */
+static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned users; /* under the lock */
 
-int tls_global_init(void)
+static void tls_global_leave(void);
+
+static int tls_global_enter(void)
 {
 	if (users++ > 0)
 		return 0;
@@ -45,18 +50,18 @@ int tls_global_init(void)
 		if (gnutls_priority_init(&quic_priorities[i], quic_texts[i], NULL) !=
 		    GNUTLS_E_SUCCESS) {
 			quic_priorities[i] = NULL;
-			tls_global_done();
+			tls_global_leave();
 			return RSTUN_E_UNSUPPORTED;
 		}
 	if (gnutls_priority_init(&stream_priority, stream_text, NULL) != GNUTLS_E_SUCCESS) {
 		stream_priority = NULL;
-		tls_global_done();
+		tls_global_leave();
 		return RSTUN_E_UNSUPPORTED;
 	}
 	return 0;
 }
 
-void tls_global_done(void)
+static void tls_global_leave(void)
 {
 	if (users == 0 || --users > 0)
 		return;
@@ -69,6 +74,23 @@ void tls_global_done(void)
 		gnutls_priority_deinit(stream_priority);
 	stream_priority = NULL;
 	gnutls_global_deinit();
+}
+
+int tls_global_init(void)
+{
+	int err;
+
+	pthread_mutex_lock(&users_lock);
+	err = tls_global_enter();
+	pthread_mutex_unlock(&users_lock);
+	return err;
+}
+
+void tls_global_done(void)
+{
+	pthread_mutex_lock(&users_lock);
+	tls_global_leave();
+	pthread_mutex_unlock(&users_lock);
 }
 
 gnutls_priority_t tls_priority_quic(enum tls_cipher preferred)

@@ -26,6 +26,8 @@ struct client_params {
 	 * The owner tells the client's other threads through client_hold, so that after auth_failed
 	 * there is one attempt per client and not per mapping. May be NULL. */
 	void (*on_auth)(void *user, bool held, uint64_t retry_after_ms);
+	/* Of each socket of the client's but its listeners (egress.h). May be NULL. */
+	int (*on_socket)(void *user, int fd);
 	void *user;
 };
 
@@ -67,6 +69,9 @@ void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(voi
  * share one tunnel, which is made for the first and closed when there has been none for a while; no
  * event tells of it. As flows_open_channel. */
 int client_open_channel(struct client *c, const struct flow_channel *channel);
+/* One with that `user` need not wait for a stream any more; its `done` is not called. No-op when
+ * there is none that waits. */
+void client_cancel_channel(struct client *c, const void *user);
 
 /* Of all its mappings, those that were removed included: no counter ever goes back. */
 void client_counters(struct client *c, struct tunnel_counters *ret);

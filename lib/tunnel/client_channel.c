@@ -135,3 +135,13 @@ struct flows *client_channel_udp(struct client *c)
 	client_channel_on_idle(m); /* from now on */
 	return &m->flows;
 }
+
+void client_cancel_channel(struct client *c, const void *user)
+{
+	struct client_mapping *m = c->channels[MAPPING_TCP].mapping;
+
+	if (m == NULL)
+		return;
+	flows_cancel_channel(&m->flows, user);
+	client_channel_on_idle(m);
+}

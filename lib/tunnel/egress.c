@@ -38,6 +38,8 @@ static int egress_failed(struct egress *e, const char *what, int err)
 
 int egress_apply_mark(struct egress *e, int fd)
 {
+	if (e->on_socket != NULL && e->on_socket(e->user, fd) != 0)
+		return RSTUN_E_PERMISSION_DENIED;
 	if (e->mark == 0)
 		return 0;
 	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &e->mark, sizeof(e->mark)) != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How our sockets leave this machine: --bind (a source address or an interface) and --fwmark, put
- * on each socket before it connects. One per role, embedded, set by egress_init.
+ * on each socket before it connects, and a word of the program that embeds the engine. One per role,
+ * embedded, set by egress_init.
  */
 #pragma once
 
@@ -18,6 +19,9 @@ struct egress {
 	const char *device;    /* borrowed; NULL = none */
 	struct address source; /* len 0 = none */
 	bool warned;           /* a failure was said once aloud; later ones are detail */
+	/* Sees each socket first, before bind and connect; not 0 = it is not used. May be NULL. */
+	int (*on_socket)(void *user, int fd);
+	void *user;
 };
 
 /* `bind_device` is the option's text (or NULL), `bind_address` its meaning if it is an address. */
@@ -30,5 +34,5 @@ void egress_init(struct egress *e, const char *bind_device, const struct address
  * ... after a log line. */
 int egress_apply(struct egress *e, int fd, const struct address *to);
 
-/* Only the mark: for sockets that ask name servers, which may well be on loopback. */
+/* Only the mark and on_socket: for sockets that ask name servers, which may well be on loopback. */
 int egress_apply_mark(struct egress *e, int fd);

@@ -35,6 +35,7 @@ struct flow_asked {
 	bool ready;   /* its target is known; it waits for a stream */
 	bool refused; /* it was told so; what it still sends is dropped */
 	struct flow_channel channel; /* done NULL: it is none */
+	struct flow_program program; /* on_open NULL: it is a socket */
 	size_t bytes;
 	uint8_t buf[PROXY_HEAD_MAX];
 };
@@ -92,11 +93,26 @@ static void flow_asked_tell(struct flow_asked *a, int error, const char *text)
 
 void flow_asked_end(struct flow_asked *a, int error, const char *text)
 {
-	if (a->channel.done != NULL)
-		close(a->fd);
-	else
+	if (a->channel.done == NULL)
 		flows_reset_fd(a->fd);
+	else if (a->fd >= 0)
+		close(a->fd);
 	flow_asked_tell(a, error, text);
+}
+
+bool flow_asked_is(const struct flow_asked *a, const void *user)
+{
+	return a->channel.done != NULL && a->channel.user == user;
+}
+
+struct flow_asked *flow_asked_next(const struct flow_asked *a)
+{
+	return TAILQ_NEXT(a, link);
+}
+
+void flow_asked_cancel(struct flow_asked *a)
+{
+	flow_asked_free(a);
 }
 
 /* The socket has sent nothing or next to nothing, so there is room for an answer. */
@@ -220,7 +236,10 @@ bool flow_asked_go(struct flow_asked *a)
 		opening.reply = reply.data;
 		opening.reply_bytes = reply.bytes;
 	}
-	err = flow_tcp_accepted(f, a->fd, &a->source, &opening);
+	if (a->program.on_open != NULL)
+		err = flow_tcp_open(f, &opening, &a->program);
+	else
+		err = flow_tcp_accepted(f, a->fd, &a->source, &opening);
 	if (err == RSTUN_E_LIMIT_REACHED)
 		return false;
 	/* The socket has been taken over. */
@@ -316,6 +335,8 @@ int flow_asked_new_channel(struct flows *f, const struct flow_channel *channel)
 	if (a == NULL)
 		return RSTUN_E_NOMEM;
 	a->channel = *channel;
+	if (channel->program != NULL)
+		a->program = *channel->program;
 	a->request.target = *channel->target;
 	a->bytes = channel->early_bytes;
 	if (a->bytes > 0)

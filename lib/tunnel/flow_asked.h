@@ -23,3 +23,8 @@ int flow_asked_new_channel(struct flows *f, const struct flow_channel *channel);
 bool flow_asked_go(struct flow_asked *a);
 /* Closes it with a reset, now; a channel is told why. */
 void flow_asked_end(struct flow_asked *a, int error, const char *text);
+/* Whether it is the channel with that `user`; the next of those that are ready; away with a channel
+ * that has no socket, without a word. */
+bool flow_asked_is(const struct flow_asked *a, const void *user);
+struct flow_asked *flow_asked_next(const struct flow_asked *a);
+void flow_asked_cancel(struct flow_asked *a);

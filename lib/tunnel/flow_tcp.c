@@ -31,7 +31,9 @@
 struct flow_tcp {
 	LIST_ENTRY(flow_tcp) link;
 	struct flows *set;
-	struct relay *relay;        /* NULL: not yet */
+	struct relay *relay;        /* NULL: not yet, or the near end is a program */
+	struct flow_program program; /* on_open NULL: it is none */
+	uint64_t in_bytes, out_bytes, active_ns; /* moved by a program */
 	struct quic_stream *stream; /* until the relay has it */
 	struct dial dial;
 	const struct target *fallback; /* while the header is read; of the owner of the flows */
@@ -177,13 +179,11 @@ static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct
 	return err;
 }
 
-int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
-		      const struct flow_opening *opening)
+/* RSTUN_E_LIMIT_REACHED: there is none to have now. */
+static int flow_tcp_open_stream(struct flows *f, int fd, const struct flow_opening *opening,
+				struct end **ret)
 {
-	char text[ADDRESS_TARGET_TEXT_SIZE];
 	struct quic_stream *stream;
-	struct end *tcp, *quic;
-	struct flow_tcp *t;
 	int err;
 
 	if (f->tunnel.conn == NULL || f->tcp_count >= LIMITS_FLOWS)
@@ -198,7 +198,28 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 			flows_refuse(f, stream, FLOW_RESET);
 	}
 	if (err == 0)
-		err = quic_end_new(&quic, stream, f->tunnel.peer_is_original);
+		err = quic_end_new(ret, stream, f->tunnel.peer_is_original);
+	return err;
+}
+
+static void flow_tcp_set_opening(struct flow_tcp *t, const struct flow_opening *opening)
+{
+	char text[ADDRESS_TARGET_TEXT_SIZE];
+
+	t->early_bytes = opening->early_bytes;
+	t->target = strdup(target_format(text, sizeof(text), opening->target));
+}
+
+int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
+		      const struct flow_opening *opening)
+{
+	struct end *tcp, *quic;
+	struct flow_tcp *t;
+	int err;
+
+	err = flow_tcp_open_stream(f, fd, opening, &quic);
+	if (err == RSTUN_E_LIMIT_REACHED)
+		return err;
 	if (err != 0) {
 		flows_reset_fd(fd);
 		return err;
@@ -215,10 +236,8 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 		return RSTUN_E_NOMEM;
 	}
 	t->source = *source;
-	if (opening != NULL) {
-		t->early_bytes = opening->early_bytes;
-		t->target = strdup(target_format(text, sizeof(text), opening->target));
-	}
+	if (opening != NULL)
+		flow_tcp_set_opening(t, opening);
 	err = flow_tcp_start(t, tcp, quic);
 	if (err != 0) {
 		flow_tcp_finish(t, FLOW_LIMIT);
@@ -227,6 +246,41 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 	if (opening != NULL)
 		t->status_fd = opening->status_fd;
 	return 0;
+}
+
+/* ---- of a program ---- */
+
+int flow_tcp_open(struct flows *f, const struct flow_opening *opening,
+		  const struct flow_program *program)
+{
+	struct flow_tcp *t;
+	struct end *end;
+	int err = flow_tcp_open_stream(f, -1, opening, &end);
+
+	if (err != 0)
+		return err;
+	t = flow_tcp_new(f);
+	if (t == NULL) {
+		end->ops->free(end);
+		return RSTUN_E_NOMEM;
+	}
+	t->program = *program;
+	t->active_ns = t->started_ns;
+	flow_tcp_set_opening(t, opening);
+	program->on_open(program->user, end, t);
+	return 0;
+}
+
+void flow_tcp_moved(struct flow_tcp *t, size_t in_bytes, size_t out_bytes)
+{
+	t->in_bytes += in_bytes;
+	t->out_bytes += out_bytes;
+	t->active_ns = loop_now(t->set->config.env->loop);
+}
+
+void flow_tcp_close(struct flow_tcp *t, enum flow_error error)
+{
+	flow_tcp_finish(t, error);
 }
 
 /* ---- dialled: until the relay has the stream ---- */
@@ -415,10 +469,13 @@ void flow_tcp_dial_some(struct flows *f)
 
 void flow_tcp_end(struct flow_tcp *t, enum flow_error error)
 {
+	struct flow_program program = t->program;
 	struct relay *relay = t->relay;
 
 	flow_tcp_fail(t, error);
 	relay_free(relay, error);
+	if (program.on_cut != NULL)
+		program.on_cut(program.user, error);
 }
 
 void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_t *ret_out_bytes)
@@ -427,26 +484,30 @@ void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_
 
 	if (t->relay != NULL)
 		relay_get_counters(t->relay, &counters);
-	*ret_in_bytes = t->early_bytes + counters.a_to_b_bytes;
-	*ret_out_bytes = counters.b_to_a_bytes;
+	*ret_in_bytes = t->early_bytes + t->in_bytes + counters.a_to_b_bytes;
+	*ret_out_bytes = t->out_bytes + counters.b_to_a_bytes;
 }
 
 void flow_tcp_info(const struct flow_tcp *t, struct flow_info *ret)
 {
 	uint64_t now_ns = loop_now(t->set->config.env->loop), active_ns = t->started_ns;
-	struct relay_counters counters = {0}; /* bytes move in a relay only */
+	struct relay_counters counters;
+	uint64_t in_bytes, out_bytes;
 
 	if (t->relay != NULL) {
 		relay_get_counters(t->relay, &counters);
 		active_ns = counters.last_active_ns;
+	} else if (t->program.on_open != NULL) {
+		active_ns = t->active_ns;
 	}
+	flow_tcp_counters(t, &in_bytes, &out_bytes);
 	*ret = (struct flow_info){
 		.flow_id = t->id,
 		.proto = MAPPING_TCP,
 		.source = t->source.len != 0 ? &t->source : NULL,
 		.target = t->target != NULL ? t->target : "",
-		.in_bytes = t->early_bytes + counters.a_to_b_bytes,
-		.out_bytes = counters.b_to_a_bytes,
+		.in_bytes = in_bytes,
+		.out_bytes = out_bytes,
 		.age_ms = (now_ns - t->started_ns) / CLOCK_NS_PER_MS,
 		.idle_ms = (now_ns - active_ns) / CLOCK_NS_PER_MS,
 	};

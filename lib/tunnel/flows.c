@@ -267,6 +267,16 @@ int flows_open_channel(struct flows *f, const struct flow_channel *channel)
 	return f->draining ? RSTUN_E_SHUTTING_DOWN : flow_asked_new_channel(f, channel);
 }
 
+void flows_cancel_channel(struct flows *f, const void *user)
+{
+	struct flow_asked *a = TAILQ_FIRST(&f->ready);
+
+	while (a != NULL && !flow_asked_is(a, user))
+		a = flow_asked_next(a);
+	if (a != NULL)
+		flow_asked_cancel(a);
+}
+
 void flows_fail_waiting(struct flows *f, int error, const char *text)
 {
 	while (!TAILQ_EMPTY(&f->ready))

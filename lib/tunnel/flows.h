@@ -128,9 +128,20 @@ int flows_listen_tcp(struct flows *f, int fd);
 int flows_listen_asking(struct flows *f, int fd, enum target_kind asks);
 int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms);
 
+/* A near end that is no socket but a program, which moves the stream's bytes itself. */
+struct flow_program {
+	/* There is a stream. Its end is the program's from now on, who sets its owner and frees it;
+	 * the flow must be told what moves (flow_tcp_moved) and ended (flow_tcp_close). */
+	void (*on_open)(void *user, struct end *end, struct flow_tcp *flow);
+	/* The flow was ended from this side: it is gone, the end is not. */
+	void (*on_cut)(void *user, enum flow_error error);
+	void *user;
+};
+
 /* A flow whose near end was accepted elsewhere, with what it wants to reach. */
 struct flow_channel {
-	int fd;                      /* taken over when flows_open_channel returns 0 */
+	int fd;                      /* taken over when flows_open_channel returns 0; -1: none */
+	const struct flow_program *program; /* copied; in place of fd, or NULL */
 	const struct target *target; /* these three are copied */
 	const uint8_t *early;        /* bytes that came already, at most PROXY_HEAD_MAX */
 	size_t early_bytes;
@@ -151,6 +162,8 @@ void flow_channel_close(const struct flow_channel *channel);
 /* It waits for a tunnel as one does that was accepted. RSTUN_E_LIMIT_REACHED, RSTUN_E_TOO_LARGE,
  * RSTUN_E_NOMEM, RSTUN_E_SHUTTING_DOWN; then `done` is not called. */
 int flows_open_channel(struct flows *f, const struct flow_channel *channel);
+/* The one with that `user` waits no longer; `done` is not called. */
+void flows_cancel_channel(struct flows *f, const void *user);
 /* The tunnel will not come: those that have said what they want to reach need not wait for it. */
 void flows_fail_waiting(struct flows *f, int error, const char *text);
 bool flows_is_idle(const struct flows *f); /* no TCP flow, and nothing that may become one */

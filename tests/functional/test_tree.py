@@ -12,6 +12,7 @@ SRCDIR = os.environ.get("RSTUND_SRCDIR") or os.path.abspath(
 
 # Who may include whom: a folder may include itself and what is named here.
 LAYERS = {
+    "lib": {"lib/base", "lib/config", "lib/tls", "lib/relay", "lib/tunnel"},  # librstun
     "lib/base": set(),
     "lib/rpc": {"lib/base"},
     "lib/config": {"lib/base"},
@@ -63,7 +64,8 @@ def test_layers():
         folder = os.path.dirname(path)
         allowed = LAYERS[folder] | {folder}
         for where, name in includes(path):
-            if where not in allowed and name != "config.h":
+            # rstun.h: declarations, the errors of the whole project among them.
+            if where not in allowed and name not in ("config.h", "rstun.h"):
                 wrong.append(f"{path} includes {name}")
             if where == "lib/quic" and folder == "lib/relay":
                 if os.path.basename(path) not in ("quic_end.c", "quic_end.h"):

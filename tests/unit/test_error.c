@@ -75,7 +75,7 @@ static void test_table(void **state)
 static void test_engine_errors(void **state)
 {
 	(void)state;
-	for (int error = RSTUN_E_RESET; error <= RSTUN_E_NOMEM; error++) {
+	for (int error = RSTUN_E_WRONG_THREAD; error <= RSTUN_E_NOMEM; error++) {
 		assert_string_equal(rstun_error_kind(error), "internal");
 		assert_int_equal(rstun_error_to_code(error), 1000);
 		assert_string_not_equal(rstun_strerror(error), "unknown error");

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * librstun: tunnels of rstun in a program of yours. A client logs in to an rstun server and holds
+ * mappings (ports, as the daemon has them) and channels: TCP streams through the tunnel that need no
+ * port on this machine. Manual: librstun(3).
+ *
+ * Objects. A context sits on an event_base of libevent that you made and run. It owns its clients,
+ * a client owns its channels: freeing one frees what it owns, and no callback comes for any of it
+ * afterwards. Each may be freed at any time outside of the library and in every callback but on_log
+ * and on_socket.
+ *
+ * Threads. The library starts none, has no signal handlers, prints nothing and keeps no state
+ * outside of contexts (but for what GnuTLS and libgcrypt have). A context with all that it owns
+ * belongs to the thread that made it, which must be the one that runs the event_base. Contexts of
+ * several threads do not know each other. A call from another thread is an error of the program: it
+ * ends it (assert) where the library was built without NDEBUG, and is RSTUN_E_WRONG_THREAD, or
+ * nothing at all from a function without a result, where it was built with it.
+ *
+ * Callbacks come from the event loop, never from inside a call of yours; on_log and on_socket, which
+ * must not call the library, come from anywhere. What a callback is given is borrowed for the call.
+ *
+ * Errors are values: 0 or a negative enum rstun_error. Arguments named ret_ are untouched on
+ * failure. Times are milliseconds, sizes bytes. Texts are UTF-8 and end with a NUL. No argument may
+ * be NULL unless it says so; free functions accept NULL.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RSTUN_API __attribute__((visibility("default")))
+
+struct event_base; /* libevent's */
+struct rstun_context;
+struct rstun_client;
+struct rstun_channel;
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+/* The numbers from -1000 to -1999 are the negated codes of rstund's control API (rstund-api(7)).
+ * Numbers are never used again for something else; new ones may come. */
+enum rstun_error {
+	RSTUN_OK = 0,
+	RSTUN_E_FAILED = -1000,
+	RSTUN_E_NOT_FOUND = -1001,
+	RSTUN_E_ALREADY_EXISTS = -1002,
+	RSTUN_E_ADDRESS_IN_USE = -1003,
+	RSTUN_E_PERMISSION_DENIED = -1004,
+	RSTUN_E_DEFINED_IN_CONFIG = -1005,
+	RSTUN_E_LIMIT_REACHED = -1006,
+	RSTUN_E_TIMEOUT = -1007,
+	RSTUN_E_SHUTTING_DOWN = -1008,
+	RSTUN_E_WRONG_ROLE = -1009,
+	RSTUN_E_UNSUPPORTED = -1010,
+	RSTUN_E_DNS_FAILED = -1100,
+	RSTUN_E_UNREACHABLE = -1101,
+	RSTUN_E_TLS_VERIFY_FAILED = -1102,
+	RSTUN_E_AUTH_FAILED = -1103,
+	RSTUN_E_LOGIN_REJECTED = -1104,
+	RSTUN_E_PROTOCOL_MISMATCH = -1105,
+	RSTUN_E_ACCESS_DENIED = -1106,
+	RSTUN_E_NO_DEFAULT_UPSTREAM = -1107,
+	RSTUN_E_RATE_LIMITED = -1108,
+	RSTUN_E_SUPERSEDED = -1109,
+	RSTUN_E_PEER_KEY_CHANGED = -1110,
+	RSTUN_E_PASSWORD_REQUIRED_UNVERIFIED = -1111,
+	RSTUN_E_TARGET_REFUSED = -1112,
+	RSTUN_E_TARGET_UNREACHABLE = -1113,
+	RSTUN_E_REMOTE_ADDRESS_IN_USE = -1114,
+	RSTUN_E_PEER_LACKS_FEATURE = -1115,
+	RSTUN_E_CONFIG_INVALID = -1200,
+	RSTUN_E_STATE_WRITE_FAILED = -1201,
+	RSTUN_E_CERT_INVALID = -1202,
+	RSTUN_E_FILE_PERMISSIONS = -1203,
+	/* Not part of the control API. */
+	RSTUN_E_NOMEM = -2000,        /* allocation failed */
+	RSTUN_E_AGAIN = -2001,        /* not now: more input or room is needed */
+	RSTUN_E_MALFORMED = -2002,    /* input that no valid peer or user produces */
+	RSTUN_E_TOO_LARGE = -2003,    /* a declared length beyond its limit */
+	RSTUN_E_CLOSED = -2004,       /* the object is closing or gone */
+	RSTUN_E_CANCELLED = -2005,
+	RSTUN_E_RESET = -2006,        /* the peer reset the flow or the connection */
+	RSTUN_E_WRONG_THREAD = -2007, /* a call from another thread than the context's */
+};
+
+/* A short sentence fragment in lower case without a full stop; never NULL. Any thread. */
+RSTUN_API const char *rstun_strerror(int error);
+
+/* A word for programs ("auth_failed"), the same as in the control API; "internal" for those that
+ * are not part of it. Any thread. */
+RSTUN_API const char *rstun_error_kind(int error);
+
+/* "0.1.0": of the library that runs. Any thread. */
+RSTUN_API const char *rstun_version(void);
+
+/* ---- Context --------------------------------------------------------------------------------- */
+
+enum rstun_log_level {
+	RSTUN_LOG_TRACE,
+	RSTUN_LOG_DEBUG,
+	RSTUN_LOG_INFO,
+	RSTUN_LOG_WARN,
+	RSTUN_LOG_ERROR,
+};
+
+/* A context on `base`, which is borrowed: it must live longer, and be run by the thread that calls
+ * this. Nothing is logged until rstun_context_set_log. RSTUN_E_NOMEM, RSTUN_E_FAILED (GnuTLS). */
+RSTUN_API int rstun_context_new(struct rstun_context **ret, struct event_base *base);
+
+/* Frees it and all that it owns, at once: connections are closed with a word to the server, flows
+ * that still go on are cut (rstun_client_stop lets them end). */
+RSTUN_API void rstun_context_free(struct rstun_context *context);
+
+/* From now on lines of at least `level` go to on_log; NULL = nowhere. `scope` names the part that
+ * speaks, `text` is one line without newline and never holds a secret. on_log must not call the
+ * library. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_context_set_log(struct rstun_context *context, enum rstun_log_level level,
+				    void (*on_log)(void *user, enum rstun_log_level level,
+						   const char *scope, const char *text),
+				    void *user);
+
+/* on_socket (NULL = none) sees each socket of the clients that are made after this before it is
+ * bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC, of name servers
+ * and of what mappings IN lead to here. Not listeners of mappings OUT. The descriptor stays the
+ * library's. What it does not return 0 for is not used: that attempt fails with
+ * RSTUN_E_PERMISSION_DENIED. It must not call the library. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_context_set_socket_hook(struct rstun_context *context,
+					    int (*on_socket)(void *user, int fd), void *user);
+
+/* ---- Client ---------------------------------------------------------------------------------- */
+
+enum rstun_proto {
+	RSTUN_TCP,
+	RSTUN_UDP,
+};
+
+enum rstun_state {
+	RSTUN_STATE_IDLE,
+	RSTUN_STATE_CONNECTING,
+	RSTUN_STATE_CONNECTED,    /* handshake done, login not answered yet */
+	RSTUN_STATE_TUNNELING,    /* logged in: traffic flows */
+	RSTUN_STATE_RECONNECTING, /* waits for its next attempt */
+	RSTUN_STATE_FAILED,       /* tries again, but slowly: password, certificate or the like */
+	RSTUN_STATE_STOPPED,      /* the end of a mapping: its last change */
+};
+
+/* A mapping changed its state. Members may be added at the end. */
+struct rstun_state_change {
+	uint64_t mapping;             /* its number; 0: the tunnel that all channels share */
+	enum rstun_state before, now;
+	int error;                    /* why, enum rstun_error; 0 = none */
+	const char *text;             /* the reason or a remark in words; "" = none */
+	const char *bound;            /* address that is listened on: OUT here, IN on the server; "" */
+	const char *server;           /* address of the server; "" = none yet */
+	const char *server_software;  /* "rstund 0.1.0"; "" = not known */
+	uint64_t next_retry_ms;       /* RECONNECTING, FAILED: so long until the next attempt */
+	unsigned attempt;             /* since it was up; 0 = it is up */
+	int unverified;               /* not 0: nothing proves that the server is what it says */
+};
+
+/* Options are those of "rstund client" in rstund(8), under their long names, as text:
+ * {"server-addr", "example.org:3515"}, {"password", "..."}; also "cert-pem", certificates themselves
+ * instead of "cert". Not those of the daemon (workers, state-dir, loglevel, ...), not tcp-mappings
+ * and udp-mappings (rstun_client_add_mapping) and not password-file. */
+struct rstun_option {
+	const char *name, *value;
+};
+
+struct rstun_client_ops {
+	size_t size; /* sizeof(struct rstun_client_ops): later versions have more members */
+	/* May be NULL. A change for which there is no memory is not told. */
+	void (*on_state)(struct rstun_client *client, void *user,
+			 const struct rstun_state_change *change);
+	/* After rstun_client_stop: all has ended. May be NULL. */
+	void (*on_stopped)(struct rstun_client *client, void *user);
+};
+
+/* A client of one server, without mappings. It connects when it has one, or a channel. `options`
+ * are copied, and `ops` (NULL = no callbacks). When an option is wrong or missing `error`
+ * (error_size bytes, NULL = not wanted) holds a sentence about it.
+ * RSTUN_E_CONFIG_INVALID, RSTUN_E_CERT_INVALID, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
+RSTUN_API int rstun_client_new(struct rstun_client **ret, struct rstun_context *context,
+			       const struct rstun_option *options, size_t option_count,
+			       const struct rstun_client_ops *ops, void *user, char *error,
+			       size_t error_size);
+
+/* No new flows and channels from now on (RSTUN_E_SHUTTING_DOWN). TCP flows and channels that are
+ * open may go on until they end, but not longer than grace_ms; what is left then is cut, channels
+ * get on_error with RSTUN_E_SHUTTING_DOWN. on_stopped follows once; the client is still to be freed.
+ * A second call does nothing. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
+
+/* Frees it with its mappings and channels, at once, see rstun_context_free. */
+RSTUN_API void rstun_client_free(struct rstun_client *client);
+
+/* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges. The address of
+ * OUT is listened on when this returns; port 0 is any free one. *ret_id is its number, from 1, never
+ * used again by the client. `error` as above. RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE,
+ * RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
+RSTUN_API int rstun_client_add_mapping(struct rstun_client *client, const char *text,
+				       enum rstun_proto proto, uint64_t *ret_id, char *error,
+				       size_t error_size);
+
+/* Takes a mapping away: its port is free when this returns. TCP flows may go on for grace_ms. Its
+ * change to RSTUN_STATE_STOPPED tells that it has ended. RSTUN_E_NOT_FOUND, RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id,
+					  uint64_t grace_ms);
+
+/* ---- Channel --------------------------------------------------------------------------------- */
+
+/* Each may be NULL. on_closed or on_error is the last call of a channel, which is still to be freed
+ * then. */
+struct rstun_channel_ops {
+	size_t size; /* sizeof(struct rstun_channel_ops): later versions have more members */
+	/* The tunnel carries it now: there is room for bytes. The server tells nothing of its own
+	 * connection to the target: a target that cannot be reached is an on_error later. */
+	void (*on_open)(struct rstun_channel *channel, void *user);
+	/* Bytes arrived. Comes again only for more of them: read until RSTUN_E_AGAIN, or remember
+	 * that there is something. As long as nothing is read the far side is held back. */
+	void (*on_readable)(struct rstun_channel *channel, void *user);
+	/* There is room again after a write took less than it was given; or the far side wants no
+	 * more bytes, which the next write tells. */
+	void (*on_writable)(struct rstun_channel *channel, void *user);
+	/* The far side has sent everything, and all of it has been read. */
+	void (*on_end)(struct rstun_channel *channel, void *user);
+	/* Both directions have ended: the far side's end was read, and what was written has been
+	 * acknowledged by the server up to rstun_channel_finish. */
+	void (*on_closed)(struct rstun_channel *channel, void *user);
+	/* It failed, bytes that were not read are gone. RSTUN_E_TARGET_REFUSED,
+	 * RSTUN_E_TARGET_UNREACHABLE, RSTUN_E_DNS_FAILED, RSTUN_E_ACCESS_DENIED, RSTUN_E_TIMEOUT
+	 * (the target, or the tunnel did not come up in 5 s), RSTUN_E_AUTH_FAILED (and whatever else
+	 * keeps the tunnel down), RSTUN_E_RESET, RSTUN_E_SHUTTING_DOWN, ...; `text` says it in
+	 * words. The original server (rstun) gives RSTUN_E_RESET for all that goes wrong behind it. */
+	void (*on_error)(struct rstun_channel *channel, void *user, int error, const char *text);
+};
+
+/* Opens a TCP stream through the tunnel to `target`, HOST:PORT as the server sees it, or to the
+ * server's default upstream (NULL). May be called before the tunnel is up: it waits up to 5 s.
+ * `ops` are copied. RSTUN_E_MALFORMED (the target), RSTUN_E_LIMIT_REACHED (too many wait),
+ * RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client,
+				 const char *target, const struct rstun_channel_ops *ops,
+				 void *user);
+
+/* Copies up to `bytes` bytes that arrived. Returns how many; 0: the far side has sent everything
+ * (or `bytes` is 0); RSTUN_E_AGAIN: nothing now; what on_error told or will tell;
+ * RSTUN_E_CANCELLED after rstun_channel_abort; RSTUN_E_WRONG_THREAD. */
+RSTUN_API ssize_t rstun_channel_read(struct rstun_channel *channel, void *buffer, size_t bytes);
+
+/* Takes up to `bytes` bytes, as many as there is room for, and returns how many: fewer than given
+ * (0 too) when it is full or not open yet; on_writable (or on_open) follows then. What waits for the
+ * far side is bounded. RSTUN_E_CLOSED after rstun_channel_finish; when the far side wants no more,
+ * its reason, RSTUN_E_RESET mostly; errors as for reading. */
+RSTUN_API ssize_t rstun_channel_write(struct rstun_channel *channel, const void *data,
+				      size_t bytes);
+
+/* Bytes that a write would take now; 0 when it is full, not open or over. */
+RSTUN_API size_t rstun_channel_room(const struct rstun_channel *channel);
+
+/* No more bytes: the far side gets an end of file behind all that was written; reading goes on. May
+ * be called before on_open. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_finish(struct rstun_channel *channel);
+
+/* Resets it now. No callback follows. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
+
+/* Frees it. If both directions were over (finished here, the far side's end read) what was written
+ * is still delivered as long as the client lives; else it is reset. */
+RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
+
+#ifdef __cplusplus
+}
+#endif
