@@ -80,6 +80,7 @@ AC_DEFUN([RSTUN_NGTCP2_FACTS], [
   AS_IF([test -n "$rstun_bbr"],
     [rstun_patched=1; rstun_ngtcp2_text="$rstun_ngtcp2_text, BBR loss threshold $rstun_bbr %"],
     [rstun_patched=0; rstun_ngtcp2_text="$rstun_ngtcp2_text, without the BBR patch"])
+  AM_CONDITIONAL([NGTCP2_STATIC], [test $rstun_static = 1])
   AC_DEFINE_UNQUOTED([NGTCP2_STATIC], [$rstun_static], [1 if ngtcp2 is linked statically])
   AC_DEFINE_UNQUOTED([RSTUN_NGTCP2_BBR_PATCHED], [$rstun_patched],
     [1 if ngtcp2 has the BBR loss threshold of contrib/patches])

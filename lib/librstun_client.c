@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients of librstun: a configuration from options, the engine's client (tunnel/client.h), its
+ * mappings, and what is told about them. The configuration lives as long as the engine's client,
+ * which borrows it.
+ */
+#include "librstun_private.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "relay/tcp_listener.h"
+#include "relay/udp_flow.h"
+#include "tls/credentials.h"
+#include "tunnel/client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The engine's states go out as they are. */
+_Static_assert((int)RSTUN_STATE_IDLE == (int)TUNNEL_IDLE &&
+		       (int)RSTUN_STATE_CONNECTING == (int)TUNNEL_CONNECTING &&
+		       (int)RSTUN_STATE_CONNECTED == (int)TUNNEL_CONNECTED &&
+		       (int)RSTUN_STATE_TUNNELING == (int)TUNNEL_TUNNELING &&
+		       (int)RSTUN_STATE_RECONNECTING == (int)TUNNEL_RECONNECTING &&
+		       (int)RSTUN_STATE_FAILED == (int)TUNNEL_FAILED &&
+		       (int)RSTUN_STATE_STOPPED == (int)TUNNEL_STOPPED,
+	       "enum rstun_state is enum tunnel_state");
+
+__attribute__((format(printf, 3, 4))) static void librstun_client_say(char *error, size_t size,
+								      const char *format, ...)
+{
+	va_list args;
+
+	if (error == NULL || size == 0)
+		return;
+	va_start(args, format);
+	vsnprintf(error, size, format, args);
+	va_end(args);
+}
+
+/* ---- what is told ---- */
+
+static void librstun_client_on_task(void *user)
+{
+	struct rstun_client *client = user;
+	struct librstun_change *c;
+
+	client->telling = true;
+	while (!client->freed && (c = STAILQ_FIRST(&client->changes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&client->changes, link);
+		client->ops.on_state(client, client->user, &c->change);
+		free(c);
+	}
+	if (!client->freed && client->stopped) {
+		client->stopped = false;
+		if (client->ops.on_stopped != NULL)
+			client->ops.on_stopped(client, client->user);
+	}
+	client->telling = false;
+	if (client->freed)
+		free(client);
+}
+
+static void librstun_client_on_event(void *user, const struct tunnel_event *event)
+{
+	struct rstun_client *client = user;
+	struct librstun_change *c;
+
+	if (event->type != TUNNEL_EVENT_STATE || client->ops.on_state == NULL)
+		return;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return;
+	c->change = (struct rstun_state_change){
+		.mapping = event->id <= client->last_id ? event->id : 0,
+		.before = (enum rstun_state)event->state.prev,
+		.now = (enum rstun_state)event->state.now,
+		.error = event->error,
+		.text = c->text,
+		.bound = c->bound,
+		.server = c->server,
+		.server_software = c->software,
+		.next_retry_ms = event->state.next_retry_ms,
+		.attempt = event->state.attempt,
+		.unverified = event->state.unverified,
+	};
+	snprintf(c->text, sizeof(c->text), "%s", event->text);
+	snprintf(c->software, sizeof(c->software), "%s", event->state.peer_software);
+	if (event->state.bound != NULL)
+		address_format(c->bound, sizeof(c->bound), event->state.bound);
+	if (event->peer != NULL)
+		address_format(c->server, sizeof(c->server), event->peer);
+	STAILQ_INSERT_TAIL(&client->changes, c, link);
+	loop_task_schedule(&client->context->loop, &client->task);
+}
+
+static void librstun_client_on_drained(void *user)
+{
+	struct rstun_client *client = user;
+
+	client->stopped = true;
+	loop_task_schedule(&client->context->loop, &client->task);
+}
+
+static int librstun_client_on_socket(void *user, int fd)
+{
+	struct rstun_client *client = user;
+
+	return client->on_socket == NULL ? 0 : client->on_socket(client->socket_user, fd);
+}
+
+/* ---- configuration ---- */
+
+/* An option of the daemon, or one that reads a secret from a file: not here. */
+static bool librstun_client_takes(const struct field *row)
+{
+	return (row->flags & FIELD_CLI_ONLY) == 0 && strcmp(row->name, "password-file") != 0;
+}
+
+static int librstun_client_set(struct client_config *config, const struct rstun_option *option,
+			       char error[FIELD_ERROR_SIZE])
+{
+	const struct field *row =
+		field_find(client_config_fields, client_config_field_count, option->name);
+	const struct field *near;
+
+	if (row != NULL && librstun_client_takes(row))
+		return field_set(row, config, option->value, error) == 0 ? 0
+									 : RSTUN_E_CONFIG_INVALID;
+	near = field_suggest(client_config_fields, client_config_field_count, option->name);
+	if (row != NULL)
+		snprintf(error, FIELD_ERROR_SIZE, "%s: an option of the daemon, not of the library",
+			 row->name);
+	else if (near != NULL)
+		snprintf(error, FIELD_ERROR_SIZE, "there is no option %.64s; did you mean %s?",
+			 option->name, near->name);
+	else
+		snprintf(error, FIELD_ERROR_SIZE, "there is no option %.64s", option->name);
+	return RSTUN_E_CONFIG_INVALID;
+}
+
+static void librstun_client_on_warning(void *user, const char *text)
+{
+	struct rstun_client *client = user;
+
+	log_warn(&client->context->log, "config", "%s", text);
+}
+
+static int librstun_client_configure(struct rstun_client *client,
+				     const struct rstun_option *options, size_t option_count,
+				     char error[FIELD_ERROR_SIZE])
+{
+	int err = client_config_init(&client->config);
+
+	for (size_t i = 0; i < option_count && err == 0; i++)
+		err = librstun_client_set(&client->config, &options[i], error);
+	if (err != 0)
+		return err;
+	client->config.mappings_optional = true;
+	return client_config_check(&client->config, librstun_client_on_warning, client, error);
+}
+
+static int librstun_client_load(struct rstun_client *client, char error[TLS_ERROR_SIZE])
+{
+	const struct client_config *config = &client->config;
+
+	if (config->cert_file != NULL)
+		return tls_credentials_new_client(&client->credentials, config->cert_file, error);
+	if (config->cert_pem != NULL)
+		return tls_credentials_new_client_pem(&client->credentials, config->cert_pem,
+						      error);
+	return 0;
+}
+
+static int librstun_client_start(struct rstun_client *client, char *error, size_t error_size)
+{
+	struct client_params params = {
+		.env = &client->env,
+		.config = &client->config,
+		.credentials = client->credentials,
+		.on_socket = librstun_client_on_socket,
+		.user = client,
+	};
+
+	client->env = (struct tunnel_env){
+		.loop = &client->context->loop,
+		.log = &client->context->log,
+		.pool = &client->context->pool,
+		.worker_count = 1,
+		.on_event = librstun_client_on_event,
+		.user = client,
+	};
+	random_bytes(client->env.secret, sizeof(client->env.secret));
+	return client_new(&client->engine, &params, error, error_size);
+}
+
+/* ---- beginning and end ---- */
+
+static struct rstun_client *librstun_client_alloc(struct rstun_context *context, void *user)
+{
+	struct rstun_client *client = calloc(1, sizeof(*client));
+
+	if (client == NULL)
+		return NULL;
+	client->context = context;
+	client->user = user;
+	client->on_socket = context->on_socket;
+	client->socket_user = context->socket_user;
+	LIST_INIT(&client->channels);
+	STAILQ_INIT(&client->changes);
+	loop_task_init(&client->task, librstun_client_on_task, client);
+	LIST_INSERT_HEAD(&context->clients, client, link);
+	return client;
+}
+
+int rstun_client_new(struct rstun_client **ret, struct rstun_context *context,
+		     const struct rstun_option *options, size_t option_count,
+		     const struct rstun_client_ops *ops, void *user, char *error, size_t error_size)
+{
+	char why[FIELD_ERROR_SIZE + TLS_ERROR_SIZE] = "";
+	struct rstun_client *client;
+	int err = librstun_enter(context);
+
+	if (err != 0)
+		return err;
+	client = librstun_client_alloc(context, user);
+	if (client == NULL)
+		return RSTUN_E_NOMEM;
+	if (ops != NULL)
+		err = librstun_copy_ops(&client->ops, sizeof(client->ops), ops, ops->size);
+	if (err == 0)
+		err = librstun_client_configure(client, options, option_count, why);
+	if (err == 0)
+		err = librstun_client_load(client, why);
+	if (err == 0)
+		err = librstun_client_start(client, why, sizeof(why));
+	if (err != 0) {
+		librstun_client_say(error, error_size, "%s",
+				    why[0] != '\0' ? why : rstun_strerror(err));
+		rstun_client_free(client);
+		return err;
+	}
+	*ret = client;
+	return 0;
+}
+
+int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms)
+{
+	struct loop *loop = &client->context->loop;
+	int err = librstun_enter(client->context);
+
+	if (err != 0 || client->stopping)
+		return err;
+	client->stopping = true;
+	client_drain(client->engine, clock_after(loop_now(loop), clock_ms(grace_ms)),
+		     librstun_client_on_drained, client);
+	return 0;
+}
+
+void rstun_client_free(struct rstun_client *client)
+{
+	struct librstun_change *c;
+	struct rstun_channel *channel;
+
+	if (client == NULL || librstun_enter(client->context) != 0)
+		return;
+	while ((channel = LIST_FIRST(&client->channels)) != NULL)
+		rstun_channel_free(channel);
+	client_free(client->engine);
+	loop_task_cancel(&client->context->loop, &client->task);
+	while ((c = STAILQ_FIRST(&client->changes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&client->changes, link);
+		free(c);
+	}
+	LIST_REMOVE(client, link);
+	tls_credentials_unref(client->credentials);
+	client_config_free(&client->config);
+	secret_wipe(client->env.secret, sizeof(client->env.secret));
+	client->freed = true;
+	if (!client->telling)
+		free(client);
+}
+
+/* ---- mappings ---- */
+
+static int librstun_client_bind(const struct mapping *mapping, int *ret_fd)
+{
+	const struct address *listen = &mapping->local.address;
+	struct address bound;
+
+	if (mapping->mode == MAPPING_IN)
+		return 0;
+	if (mapping->proto == MAPPING_TCP)
+		return tcp_listener_bind(listen, ret_fd, &bound);
+	return udp_bind(listen, ret_fd, &bound);
+}
+
+int rstun_client_add_mapping(struct rstun_client *client, const char *text, enum rstun_proto proto,
+			     uint64_t *ret_id, char *error, size_t error_size)
+{
+	char why[MAPPING_ERROR_SIZE] = "";
+	struct mapping mapping;
+	int fd = -1, err = librstun_enter(client->context);
+
+	if (err != 0)
+		return err;
+	if (client->stopping)
+		err = RSTUN_E_SHUTTING_DOWN;
+	if (err == 0)
+		err = mapping_parse(&mapping, proto == RSTUN_UDP ? MAPPING_UDP : MAPPING_TCP, text,
+				    strlen(text), why);
+	if (err == 0)
+		err = librstun_client_bind(&mapping, &fd);
+	if (err == 0) {
+		client->last_id++; /* what it says meanwhile is of a mapping that is known */
+		err = client_add_mapping(client->engine, client->last_id, &mapping, fd);
+	}
+	if (err != 0) {
+		librstun_client_say(error, error_size, "%s%s%s", why[0] != '\0' ? why : text,
+				    why[0] != '\0' ? "" : ": ",
+				    why[0] != '\0' ? "" : rstun_strerror(err));
+		return err;
+	}
+	*ret_id = client->last_id;
+	return 0;
+}
+
+int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id, uint64_t grace_ms)
+{
+	struct loop *loop = &client->context->loop;
+	int err = librstun_enter(client->context);
+
+	if (err != 0)
+		return err;
+	if (id == 0 || id > client->last_id)
+		return RSTUN_E_NOT_FOUND;
+	return client_remove_mapping(client->engine, id,
+				     clock_after(loop_now(loop), clock_ms(grace_ms)), NULL, NULL);
+}
