@@ -44,8 +44,6 @@ AC_DEFUN([RSTUN_WARNINGS], [
   RSTUN_TRY_CFLAG([RSTUN_CFLAGS], [-Wno-format-truncation])
   AS_IF([test "x$enable_werror" = xyes], [RSTUN_CFLAGS="$RSTUN_CFLAGS -Werror"])
   RSTUN_TRY_LDFLAG([RSTUN_LDFLAGS], [-Wl,--as-needed])
-  dnl A static ngtcp2 must not show through any library of ours.
-  RSTUN_TRY_LDFLAG([RSTUN_LDFLAGS], [[-Wl,--exclude-libs,ALL]])
   AC_SUBST([RSTUN_CPPFLAGS])
   AC_SUBST([RSTUN_CFLAGS])
   AC_SUBST([RSTUN_LDFLAGS])

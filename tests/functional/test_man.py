@@ -12,7 +12,7 @@ import pytest
 from test_tree import SRCDIR, text
 
 BUILDDIR = os.environ.get("RSTUND_BUILDDIR") or SRCDIR
-PAGES = ["rstund.8", "rstunctl.1", "rstund.conf.5", "rstund-api.7"]
+PAGES = ["librstun.3", "rstund.8", "rstunctl.1", "rstund.conf.5", "rstund-api.7"]
 
 
 def page_path(name):
@@ -147,6 +147,15 @@ def test_errors():
     statuses = page("rstunctl.1")
     for kind in kinds:
         assert re.search(rf"[ :]{kind}[,.]", statuses), kind
+
+
+def test_functions_of_the_library():
+    with open(page_path("librstun.3"), encoding="utf-8") as file:
+        source = file.read()
+    for name in names_in("lib/rstun.h", r"^RSTUN_API [^;{]*?\b(rstun_\w+)\("):
+        assert len(re.findall(rf"^\.F[no] {name}\b", source, flags=re.M)) >= 2, name
+    for name in names_in("lib/rstun.h", r"^\tvoid \(\*(on_\w+)\)"):
+        assert re.search(rf"^\.(It )?Va {name}\b", source, flags=re.M), name
 
 
 def test_objects_that_are_named_are_described():

@@ -285,6 +285,33 @@ static void test_borrowed_base(void **state)
 	loop_done(NULL);
 }
 
+static void done_in_task(void *user)
+{
+	note('d');
+	loop_done(user);
+	free(user);
+}
+
+/* A task may end the loop, with those behind it; nothing of the loop is touched after that. */
+static void test_done_in_a_task(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct loop *loop = malloc(sizeof(*loop));
+
+	(void)state;
+	assert_non_null(loop);
+	assert_int_equal(loop_init(loop, base, NULL), 0);
+	loop_task_init(&rig->tasks[0], done_in_task, loop);
+	loop_task_init(&rig->tasks[1], task_b, NULL);
+	loop_task_schedule(loop, &rig->tasks[0]);
+	loop_task_schedule(loop, &rig->tasks[1]);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_string_equal(rig->trace, "d");
+	assert_false(rig->tasks[1].scheduled);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_free(base);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -299,6 +326,7 @@ int main(void)
 		T(test_timer_freed_by_fire),
 		T(test_stop_before_run),
 		T(test_borrowed_base),
+		T(test_done_in_a_task),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc; its
+header in C and C++, its symbols, and the example, which fetches a page through a tunnel."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import net
+from harness.daemon import limit, log_password
+from test_tree import SRCDIR, code, text
+
+BUILDDIR = os.environ.get("RSTUND_BUILDDIR") or SRCDIR
+EXAMPLE = os.path.join(SRCDIR, "contrib/examples/fetch.c")
+BODY = b"".join(net.stream(7, 3000000))
+
+
+def run(*argv, **options):
+    result = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            timeout=limit(120), **options)
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def make_variable(name):
+    with open(os.path.join(BUILDDIR, "Makefile"), encoding="utf-8") as file:
+        return re.search(rf"^{name} = (.*)$", file.read(), flags=re.M).group(1)
+
+
+def functions_of_header():
+    return sorted(re.findall(r"^RSTUN_API [^;{]*?\b(rstun_\w+)\(", code("lib/rstun.h"), flags=re.M))
+
+
+def functions_of_map():
+    return sorted(re.findall(r"^\t(rstun_\w+);", text("lib/librstun.map"), flags=re.M))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """What "make install" installs of the library: (the prefix there, the environment of who uses
+    it)."""
+    root = str(tmp_path_factory.mktemp("stage"))
+    run("make", "-s", "-C", BUILDDIR, f"DESTDIR={root}", "install-libLTLIBRARIES",
+        "install-includeHEADERS", "install-nodist_pkgconfigDATA")
+    prefix = root + make_variable("prefix")
+    path = os.path.join(prefix, "lib/pkgconfig")
+    environ = {**os.environ, "LD_LIBRARY_PATH": os.path.join(prefix, "lib"),
+               "PKG_CONFIG_PATH": path}
+    return prefix, environ
+
+
+@pytest.fixture(scope="module")
+def fetch(stage, tmp_path_factory):
+    """The example, built as its head says; with sanitizers where the library has them."""
+    prefix, environ = stage
+    flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs", "librstun",
+                env=environ).split()
+    sanitizers = re.findall(r"-fsanitize\S+", make_variable("RSTUN_CFLAGS"))
+    program = str(tmp_path_factory.mktemp("fetch") / "fetch")
+    run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, EXAMPLE, *flags, "-o", program)
+
+    def call(*args):
+        result = subprocess.run([program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env=environ, timeout=limit(60))
+        return result.returncode, result.stdout, result.stderr.decode()
+    return call
+
+
+@pytest.fixture
+def server(fleet):
+    """(address, password) of a server without default upstreams."""
+    password, port = log_password(), net.free_port()
+    fleet.role("server", "--addr", f"127.0.0.1:{port}", password=password).wait_ready()
+    return f"127.0.0.1:{port}", password
+
+
+def web(conn):
+    request = b""
+    while not request.endswith(b"\r\n\r\n"):
+        request += conn.recv(4096)
+    conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + BODY)
+    return request
+
+
+def test_fetch(server, fetch, tcp_upstream):
+    upstream = tcp_upstream(web)
+    target = net.text(upstream.address)
+    status, output, errors = fetch(*server, target, "/page")
+    assert (status, errors) == (0, "")
+    assert output == b"HTTP/1.0 200 OK\r\n\r\n" + BODY
+    assert upstream.result() == f"GET /page HTTP/1.0\r\nHost: {target}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"target": "127.0.0.1:1"}, "fetch: connection refused (target_refused)\n"),
+    ({"password": "another"}, "(auth_failed)\n"),
+    ({"password": ""}, "an empty password protects nothing"),
+    ({"server": "no such name"}, "--server-addr: "),
+    ({"target": ""}, "fetch: malformed input\n"),
+])
+def test_fetch_fails(server, fetch, change, says):
+    address, password = server
+    status, output, errors = fetch(change.get("server", address), change.get("password", password),
+                                   change.get("target", "127.0.0.1:1"), "/")
+    assert (status, output) == (1, b"")
+    assert says in errors
+
+
+def test_symbols():
+    library = os.path.join(BUILDDIR, ".libs/librstun.so")
+    shown = run("nm", "-D", "--defined-only", library)
+    names = re.findall(r" [A-Z] (\S+)$", shown, flags=re.M)
+    wanted = [f"{name}@@LIBRSTUN_0" for name in functions_of_map()] + ["LIBRSTUN_0"]
+    # What the sanitizers' instrumentation adds is not ours.
+    assert sorted(name for name in names if "asan" not in name) == sorted(wanted)
+    assert functions_of_map() == functions_of_header()
+    assert "SONAME" in run("readelf", "-d", library)
+    assert re.search(r"\(SONAME\).*\[librstun\.so\.0\]", run("readelf", "-d", library))
+
+
+def test_every_function_is_declared_once_and_documented():
+    header = text("lib/rstun.h")
+    for name in functions_of_header():
+        assert re.search(rf"\*/\nRSTUN_API [^;]*\b{name}\(", header), f"{name}: no comment before it"
+
+
+@pytest.mark.parametrize("compiler, standard, suffix", [
+    ("cc", "c99", "c"), ("cc", "c11", "c"), ("g++", "c++11", "cc"), ("g++", "c++20", "cc")])
+def test_header_alone(compiler, standard, suffix, tmp_path):
+    """It needs no other, can be included twice, and what it declares can be used."""
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    source = tmp_path / f"use.{suffix}"
+    source.write_text("#include <rstun.h>\n#include <rstun.h>\n"
+                      "int use(struct rstun_context *context);\n"
+                      "int use(struct rstun_context *context)\n{\n"
+                      "\tconst struct rstun_option option = {\"server-addr\", \"1\"};\n"
+                      "\tstruct rstun_client *client;\n"
+                      "\tint error = rstun_client_new(&client, context, &option, 1, 0, 0, 0, 0);\n"
+                      "\trstun_client_free(client);\n"
+                      "\treturn error == RSTUN_E_NOMEM;\n}\n")
+    run(compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only",
+        f"-I{SRCDIR}/lib", str(source))
