@@ -229,6 +229,8 @@ static int librstun_channel_start(struct rstun_channel *ch, const struct target 
 	};
 	struct flow_channel channel = {
 		.fd = -1,
+		.pass_fd = -1,
+		.status_fd = -1,
 		.program = &program,
 		.target = target,
 		.done = librstun_channel_on_done,
