@@ -11,10 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -561,7 +564,23 @@ static void test_no_tunnel(void **state)
 	program_end(&p);
 }
 
-/* No socket: no tunnel; and what waits for it has its time. */
+/* The server is not there: a channel waits for its time, not for ever. */
+static void test_no_server(void **state)
+{
+	struct program p;
+
+	(void)state;
+	rig_stop_server(&rig);
+	program_start(&p, "secret");
+	program_open(&p, NULL);
+	run_until(has_failed, &p);
+	assert_int_equal(p.error, RSTUN_E_TIMEOUT);
+	assert_string_equal(p.text, "the tunnel did not come up in time");
+	program_end(&p);
+	rig_start_server(&rig);
+}
+
+/* No socket: no tunnel. */
 static void test_refused_sockets(void **state)
 {
 	struct program p;
@@ -573,6 +592,7 @@ static void test_refused_sockets(void **state)
 	run_until(has_failed, &p);
 	assert_true(p.sockets > 0);
 	assert_int_equal(p.changes[RSTUN_STATE_CONNECTED], 0);
+	assert_int_equal(p.error, RSTUN_E_PERMISSION_DENIED);
 	assert_int_equal(rig.logins, 0);
 	program_end(&p);
 }
@@ -736,6 +756,39 @@ static void test_threads(void **state)
 	}
 }
 
+static void *call_from_elsewhere(void *user)
+{
+	const struct rlimit none = {.rlim_cur = 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+	if (freopen("/dev/null", "w", stderr) == NULL)
+		abort();
+	rstun_client_stop(user, 0);
+	return NULL;
+}
+
+/* Ends the program: this is a build without NDEBUG. */
+static void test_wrong_thread(void **state)
+{
+	struct program p;
+	pthread_t thread;
+	int status;
+	pid_t child;
+
+	(void)state;
+	program_start(&p, "secret");
+	child = fork();
+	if (child == 0) {
+		if (pthread_create(&thread, NULL, call_from_elsewhere, p.client) == 0)
+			pthread_join(thread, NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	program_end(&p);
+}
+
 /* ---- the end ---- */
 
 /* A stop lets a channel end, then ends what is left; afterwards nothing can be begun. */
@@ -767,6 +820,19 @@ static void test_stop(void **state)
 	assert_int_equal(rstun_client_stop(p.client, 0), 0);
 	assert_int_equal(p.stopped, 1);
 	assert_null(late);
+	program_end(&p);
+}
+
+/* With nothing that has to end. */
+static void test_stop_idle(void **state)
+{
+	struct program p;
+
+	(void)state;
+	program_start(&p, "secret");
+	assert_int_equal(rstun_client_stop(p.client, 60000), 0);
+	assert_int_equal(p.stopped, 0); /* not from inside */
+	run_until(is_stopped, &p);
 	program_end(&p);
 }
 
@@ -912,12 +978,26 @@ static void test_free_in_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_options),       TEST(test_mapping),       TEST(test_channel),
-		TEST(test_far_end_first), TEST(test_refused_target), TEST(test_no_tunnel),
-		TEST(test_refused_sockets), TEST(test_bulk),        TEST(test_never_reads),
-		TEST(test_two_contexts),  TEST(test_threads),       TEST(test_stop),
-		TEST(test_stop_at_once),  TEST(test_lost_tunnel),   TEST(test_abort),
-		TEST(test_free_in_calls), TEST(test_free_in_state),
+		TEST(test_options),
+		TEST(test_mapping),
+		TEST(test_channel),
+		TEST(test_far_end_first),
+		TEST(test_refused_target),
+		TEST(test_no_tunnel),
+		TEST(test_no_server),
+		TEST(test_refused_sockets),
+		TEST(test_bulk),
+		TEST(test_never_reads),
+		TEST(test_two_contexts),
+		TEST(test_threads),
+		TEST(test_wrong_thread),
+		TEST(test_stop),
+		TEST(test_stop_idle),
+		TEST(test_stop_at_once),
+		TEST(test_lost_tunnel),
+		TEST(test_abort),
+		TEST(test_free_in_calls),
+		TEST(test_free_in_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
