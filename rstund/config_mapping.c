@@ -274,14 +274,14 @@ static int config_listener_compare(const void *a, const void *b)
 
 /* NULL: any free port, which is never taken; or no memory. */
 static char *config_listener_key(struct config_reader *r, const char *whose, const char *proto,
-				 const struct address *address)
+				 const struct target *listens)
 {
-	char text[ADDRESS_TEXT_SIZE], *key;
+	char text[ADDRESS_TARGET_TEXT_SIZE], *key;
 
-	if (address_port(address) == 0)
+	if (listens == NULL)
 		return NULL;
 	if (asprintf(&key, "%s %s "
-			   "%s", address_format(text, sizeof(text), address), proto, whose) < 0) {
+			   "%s", target_format(text, sizeof(text), listens), proto, whose) < 0) {
 		r->nomem = true;
 		return NULL;
 	}
@@ -295,9 +295,11 @@ static size_t config_listener_list(struct config_reader *r, struct config_listen
 
 	for (size_t i = 0; i < set->server_count; i++) {
 		const struct config_server *s = &set->servers[i];
+		struct target here = {.kind = TARGET_ADDRESS, .address = s->config.addr};
 
 		list[count] = (struct config_listener){
-			.key = config_listener_key(r, "here", "udp", &s->config.addr),
+			.key = config_listener_key(r, "here", "udp",
+						   address_port(&here.address) != 0 ? &here : NULL),
 			.kind = "server ",
 			.what = s->name,
 			.origin = &s->origin,
@@ -316,8 +318,7 @@ static size_t config_listener_list(struct config_reader *r, struct config_listen
 		list[count] = (struct config_listener){
 			.key = config_listener_key(r, out ? "here" : whose,
 						   mapping_proto_name(m->mapping.proto),
-						   out ? &m->mapping.local.address
-						       : &m->mapping.remote.address),
+						   mapping_listens(&m->mapping)),
 			.kind = "",
 			.what = m->spec,
 			.origin = &m->origin,

@@ -17,6 +17,7 @@
 #include "rstund/control/registry.h"
 #include "rstund/daemon_config.h"
 #include "rstund/daemon_start.h"
+#include "rstund/hold.h"
 #include "rstund/messages.h"
 #include "rstund/process.h"
 #include "rstund/reload.h"
@@ -137,6 +138,7 @@ static void daemon_done_inventory(struct daemon *d)
 			loop_timer_cancel(&m->expiry_timer);
 		}
 	}
+	hold_mapping_shut_paths(d); /* of a start that failed */
 	inventory_done(&d->inventory);
 	while ((role = LIST_FIRST(&d->roles)) != NULL)
 		role_free(role);
@@ -286,6 +288,7 @@ static void daemon_begin_drain(struct daemon *d, enum daemon_phase phase, uint64
 		LIST_FOREACH (role, &d->roles, link)
 			d->draining += role->removing ? 0 : role->parts;
 	d->phase = phase;
+	hold_mapping_shut_paths(d);
 	for (unsigned i = 0; i < d->worker_count; i++) {
 		struct message *m = message_new(MESSAGE_DRAIN, 0, 0);
 

@@ -101,3 +101,5 @@ void hold_mapping_displaced(struct daemon *d, struct held_mapping *m,
 void hold_mapping_failed(struct daemon *d, struct held_mapping *m, int error, const char *text);
 /* Those of a connection that is gone. */
 void hold_mapping_caller_gone(struct daemon *d, uint64_t caller);
+/* The daemon ends: the files of UNIX sockets go, before they are listened on no more. */
+void hold_mapping_shut_paths(struct daemon *d);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/unix_path.h"
 #include "relay/tcp_listener.h"
 #include "relay/udp_flow.h"
 #include "rstund/control/methods.h"
@@ -35,15 +36,17 @@ static void hold_mapping_settle(struct daemon *d, struct held_mapping *m);
 static int hold_mapping_bind(struct held_mapping *m, int *ret_fd, struct rpc_error *error)
 {
 	const struct mapping *mapping = &m->mapping;
-	bool udp = mapping->proto == MAPPING_UDP;
-	char text[MAPPING_TEXT_SIZE], option[MAPPING_TEXT_SIZE + 32];
+	const struct target *local = &mapping->local;
+	bool udp = mapping->proto == MAPPING_UDP, is_path = local->kind == TARGET_UNIX;
+	char text[MAPPING_TEXT_SIZE], option[MAPPING_TEXT_SIZE + 32], why[UNIX_PATH_ERROR_SIZE];
 	int rc;
 
 	*ret_fd = -1;
 	if (mapping->mode != MAPPING_OUT)
 		return 0;
-	rc = udp ? udp_bind(&mapping->local.address, ret_fd, &m->bound)
-		 : tcp_listener_bind(&mapping->local.address, ret_fd, &m->bound);
+	rc = is_path ? unix_path_listen(ret_fd, &m->file, local->path, TCP_LISTENER_BACKLOG, why)
+	     : udp   ? udp_bind(&local->address, ret_fd, &m->bound)
+		     : tcp_listener_bind(&local->address, ret_fd, &m->bound);
 	if (rc == 0)
 		return 0;
 	mapping_format(text, sizeof(text), mapping);
@@ -52,12 +55,19 @@ static int hold_mapping_bind(struct held_mapping *m, int *ret_fd, struct rpc_err
 			 mapping_proto_name(mapping->proto), text);
 	else
 		snprintf(option, sizeof(option), "mapping %s", m->name[0] != '\0' ? m->name : text);
-	return role_bind_error(error, option, &mapping->local.address, udp, rc);
+	if (!is_path)
+		return role_bind_error(error, option, &local->address, udp, rc);
+	rpc_error_from(error, rc, "%s: cannot listen on %s: %s", option,
+		       target_format(text, sizeof(text), local), why);
+	return RSTUN_E_FAILED;
 }
 
-/* Somebody of ours who was removed a moment ago may still have the address. */
+/* Somebody of ours who was removed a moment ago may still have the address. A path is free at once:
+ * hold_mapping_leave. */
 static bool hold_mapping_address_leaves(const struct daemon *d, const struct held_mapping *m)
 {
+	if (m->mapping.local.kind == TARGET_UNIX)
+		return false;
 	for (size_t i = 0; i < INVENTORY_BUCKETS; i++) {
 		const struct held_mapping *other;
 
@@ -102,6 +112,14 @@ static void hold_mapping_on_bind_timer(void *user)
 
 /* ---- On and off workers ---------------------------------------------------------------------- */
 
+/* Nobody has got it. */
+static void hold_mapping_close(struct held_mapping *m, int fd)
+{
+	unix_path_file_remove(&m->file);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Takes fd over. */
 static int hold_mapping_place(struct daemon *d, struct held_mapping *m, int fd)
 {
@@ -109,14 +127,14 @@ static int hold_mapping_place(struct daemon *d, struct held_mapping *m, int fd)
 	unsigned worker;
 
 	if (message == NULL) {
-		if (fd >= 0)
-			close(fd);
+		hold_mapping_close(m, fd);
 		return RSTUN_E_NOMEM;
 	}
 	message->add_mapping.id = m->number;
 	message->add_mapping.mapping = m->mapping;
 	message->add_mapping.fd = fd;
 	if (role_place(m->client->role, &worker) != 0) {
+		unix_path_file_remove(&m->file);
 		message_free(message);
 		return RSTUN_E_NOMEM;
 	}
@@ -145,6 +163,8 @@ static void hold_mapping_leave(struct daemon *d, struct held_mapping *m, uint64_
 	message->remove.placement = m->placement;
 	message->remove.deadline_ns = clock_after(loop_now(&d->loop), clock_ms(drain_ms));
 	m->leaving = true;
+	/* While the socket is open, so that the file is ours for sure. */
+	unix_path_file_remove(&m->file);
 	worker_post(d->workers[m->worker], message);
 }
 
@@ -188,6 +208,7 @@ void hold_mapping_displaced(struct daemon *d, struct held_mapping *m,
 
 	if (role == NULL)
 		return;
+	unix_path_file_remove(&m->file);
 	counters_add(&m->before, final);
 	m->before.active_conns = 0;
 	m->before.rtt_ms = m->before.cwnd_bytes = m->before.current_mtu = 0;
@@ -209,6 +230,7 @@ void hold_mapping_failed(struct daemon *d, struct held_mapping *m, int error, co
 
 	if (role == NULL || m->leaving)
 		return;
+	unix_path_file_remove(&m->file);
 	m->role = NULL;
 	m->bound.len = 0;
 	role_displace(role, m->worker);
@@ -248,16 +270,11 @@ struct held_mapping *hold_mapping_same(const struct daemon *d,
 	return NULL;
 }
 
-static const struct address *hold_mapping_listens(const struct mapping *mapping)
-{
-	return mapping->mode == MAPPING_OUT ? &mapping->local.address : &mapping->remote.address;
-}
-
 int hold_mapping_check(const struct daemon *d, const struct hold_mapping_params *p,
 		       const struct held_mapping *but, struct rpc_error *error)
 {
-	const struct address *address = hold_mapping_listens(&p->mapping);
-	char text[ADDRESS_TEXT_SIZE], id[INVENTORY_ID_SIZE];
+	const struct target *listens = mapping_listens(&p->mapping), *other;
+	char text[ADDRESS_TARGET_TEXT_SIZE], id[INVENTORY_ID_SIZE];
 	struct held_mapping *m;
 
 	if (p->name != NULL) {
@@ -266,19 +283,25 @@ int hold_mapping_check(const struct daemon *d, const struct hold_mapping_params 
 			return rpc_error_set(error, 1002, "a mapping named %s exists: %s", p->name,
 					     inventory_mapping_id(id, m));
 	}
-	if (address_port(address) == 0)
+	if (listens == NULL)
 		return 0;
 	TAILQ_FOREACH (m, &d->inventory.mappings, link) {
-		if (m == but || m->mapping.proto != p->mapping.proto ||
+		other = mapping_listens(&m->mapping);
+		if (m == but || other == NULL || m->mapping.proto != p->mapping.proto ||
 		    m->mapping.mode != p->mapping.mode ||
 		    (p->mapping.mode == MAPPING_IN && m->client != p->client) ||
-		    !address_equal(hold_mapping_listens(&m->mapping), address))
+		    !target_equal(other, listens))
 			continue;
 		rpc_error_set(error, 1003, "mapping %s listens on %s (%s) already",
 			      inventory_mapping_id(id, m),
-			      address_format(text, sizeof(text), address),
+			      target_format(text, sizeof(text), listens),
 			      mapping_proto_name(p->mapping.proto));
-		rpc_error_hint(error, "choose another port, or remove it: rstunctl rm %s", id);
+		if (listens->kind == TARGET_UNIX)
+			rpc_error_hint(error, "choose another path, or remove it: rstunctl rm %s",
+				       id);
+		else
+			rpc_error_hint(error, "choose another port, or remove it: rstunctl rm %s",
+				       id);
 		return RSTUN_E_FAILED;
 	}
 	return 0;
@@ -412,8 +435,7 @@ int hold_mapping_add(struct daemon *d, const struct hold_mapping_params *p,
 	else if (hold_mapping_is_saved(m))
 		rc = persist_save(d, error);
 	if (rc != 0) {
-		if (fd >= 0)
-			close(fd);
+		hold_mapping_close(m, fd);
 		hold_mapping_drop(d, m);
 		return RSTUN_E_FAILED;
 	}
@@ -537,6 +559,15 @@ int hold_mapping_restart(struct daemon *d, struct held_mapping *m, struct rpc_er
 	message->restart.id = m->number;
 	worker_post(d->workers[m->worker], message);
 	return 0;
+}
+
+void hold_mapping_shut_paths(struct daemon *d)
+{
+	struct held_mapping *m;
+
+	for (size_t i = 0; i < INVENTORY_BUCKETS; i++)
+		LIST_FOREACH (m, &d->inventory.mapping_hash[i], hash_link)
+			unix_path_file_remove(&m->file);
 }
 
 void hold_mapping_caller_gone(struct daemon *d, uint64_t caller)

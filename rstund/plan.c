@@ -157,14 +157,13 @@ static void plan_key_listener(struct plan_keys *k, const struct mapping *mapping
 			      const struct plan_item *item, const struct held_mapping *held)
 {
 	bool out = mapping->mode == MAPPING_OUT;
-	const struct address *address =
-		out ? &mapping->local.address : &mapping->remote.address;
-	char where[ADDRESS_TEXT_SIZE], *text;
+	const struct target *listens = mapping_listens(mapping); /* NULL: it takes any free port */
+	char where[ADDRESS_TARGET_TEXT_SIZE], *text;
 	int prefix;
 
-	if (address_port(address) == 0)
-		return; /* any free port, which is never taken */
-	address_format(where, sizeof(where), address);
+	if (listens == NULL)
+		return;
+	target_format(where, sizeof(where), listens);
 	prefix = snprintf(NULL, 0, "l %s ", out ? "" : client);
 	if (asprintf(&text, "l %s %s (%s)", out ? "" : client, where,
 		     mapping_proto_name(mapping->proto)) < 0)

@@ -7,6 +7,7 @@
 #include "base/address.h"
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <arpa/inet.h>
@@ -240,6 +241,57 @@ static bool address_looks_like_v6(const char *text, size_t text_bytes)
 	return colons > 1;
 }
 
+#define ADDRESS_UNIX "unix:"
+#define ADDRESS_UNIX_BYTES (sizeof(ADDRESS_UNIX) - 1)
+
+/* "unix:" and anything but a port: a host may have that name, too. */
+static bool address_looks_like_unix(const char *text, size_t text_bytes)
+{
+	return text_bytes >= ADDRESS_UNIX_BYTES &&
+	       strncasecmp(text, ADDRESS_UNIX, ADDRESS_UNIX_BYTES) == 0 &&
+	       !address_all_digits(text + ADDRESS_UNIX_BYTES, text_bytes - ADDRESS_UNIX_BYTES);
+}
+
+/* A caret or a comma would end it within a mapping or a list of them, and what is no text cannot be
+ * shown. */
+static size_t address_path_bad_byte(const char *path, size_t path_bytes)
+{
+	for (size_t at = 0; at < path_bytes;) {
+		uint32_t code;
+		size_t bytes = utf8_decode(&code, path + at, path_bytes - at);
+
+		if (bytes == 0 || code < 0x20 || code == 0x7f || code == '^' || code == ',')
+			return at;
+		at += bytes;
+	}
+	return path_bytes;
+}
+
+static int target_parse_unix(struct target *ret, const char *text, size_t text_bytes,
+			     size_t *ret_at, const char **ret_why)
+{
+	const char *path = text + ADDRESS_UNIX_BYTES;
+	size_t bytes = text_bytes - ADDRESS_UNIX_BYTES, bad = address_path_bad_byte(path, bytes);
+	struct target target = {.kind = TARGET_UNIX};
+
+	if (bytes > 0 && path[0] == '@')
+		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES,
+				   "abstract sockets are not supported: write unix:/path");
+	if (bytes < 2 || path[0] != '/')
+		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES,
+				   "the absolute path of a UNIX socket was expected: write unix:/path");
+	if (bad < bytes)
+		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES + bad,
+				   "the path of a UNIX socket is UTF-8 without '^', ',' and control "
+				   "characters");
+	if (bytes > ADDRESS_PATH_MAX)
+		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES,
+				   "the path of a UNIX socket has at most 107 bytes");
+	memcpy(target.path, path, bytes);
+	*ret = target;
+	return 0;
+}
+
 int target_parse(struct target *ret, const char *text, size_t text_bytes, size_t *ret_at,
 		 const char **ret_why)
 {
@@ -259,6 +311,8 @@ int target_parse(struct target *ret, const char *text, size_t text_bytes, size_t
 	}
 	if (text[0] == '[')
 		return target_parse_v6(ret, text, text_bytes, ret_at, ret_why);
+	if (address_looks_like_unix(text, text_bytes))
+		return target_parse_unix(ret, text, text_bytes, ret_at, ret_why);
 	colon = memchr(text, ':', text_bytes);
 	if (colon == NULL) {
 		/* "9000x" and "-1" were meant as ports, though the one could be a name. */
@@ -350,6 +404,9 @@ const char *target_format(char *buf, size_t size, const struct target *target)
 	case TARGET_HTTP:
 		snprintf(buf, size, "HTTP");
 		break;
+	case TARGET_UNIX:
+		snprintf(buf, size, ADDRESS_UNIX "%s", target->path);
+		break;
 	}
 	return buf;
 }
@@ -425,6 +482,8 @@ bool target_equal(const struct target *a, const struct target *b)
 		return address_equal(&a->address, &b->address);
 	case TARGET_NAME:
 		return a->port == b->port && strcasecmp(a->name, b->name) == 0;
+	case TARGET_UNIX:
+		return strcmp(a->path, b->path) == 0;
 	}
 	return false;
 }

@@ -107,27 +107,32 @@ struct mapping_side {
 	const char *wanted;
 	bool listens;      /* else it is dialled */
 	bool may_be_word;
+	const char *no_path; /* why it cannot be a UNIX socket; NULL = it can */
 	bool local_only;   /* loopback or unspecified addresses only */
 };
 
 static const struct mapping_side mapping_out_local = {
 	.word = "local",
-	.wanted = "the [ip:]port that the client listens on",
+	.wanted = "the [ip:]port or unix:/path that the client listens on",
 	.listens = true,
 };
 static const struct mapping_side mapping_out_remote = {
 	.word = "remote",
 	.wanted = "what the server connects to: [ip:]port, name:port, ANY, SOCKS5 or HTTP",
 	.may_be_word = true,
+	.no_path = "a server connects to no path that a client names: make it the server's "
+		   "--tcp-upstream and write ANY",
 };
 static const struct mapping_side mapping_in_local = {
 	.word = "local",
-	.wanted = "what the client connects to: [ip:]port or name:port",
+	.wanted = "what the client connects to: [ip:]port, name:port or unix:/path",
 };
 static const struct mapping_side mapping_in_remote = {
 	.word = "remote",
 	.wanted = "the [ip:]port that the server listens on",
 	.listens = true,
+	.no_path = "a server listens on no path that a client names: write the [ip:]port that the "
+		   "server listens on",
 	.local_only = true,
 };
 
@@ -200,6 +205,16 @@ static int mapping_parse_side(struct target *ret, const struct mapping_side *sid
 	rv = mapping_parse_syntax(&target, side, field, text);
 	if (rv != 0)
 		return rv;
+	if (target.kind == TARGET_UNIX) {
+		if (text->proto == MAPPING_UDP)
+			return mapping_fail(text, "\"%s\" at column %zu is a UNIX socket, which is "
+					    "for tcp only", quoted, column);
+		if (side->no_path != NULL)
+			return mapping_fail(text, "\"%s\" at column %zu: %s", quoted, column,
+					    side->no_path);
+		*ret = target;
+		return 0;
+	}
 	if (side->listens && target.kind == TARGET_NAME)
 		return mapping_fail(text,
 				    "\"%s\" at column %zu is a host name, and names are only for "
@@ -373,6 +388,14 @@ const char *mapping_mode_name(enum mapping_mode mode)
 const char *mapping_proto_name(enum mapping_proto proto)
 {
 	return proto == MAPPING_TCP ? "tcp" : "udp";
+}
+
+const struct target *mapping_listens(const struct mapping *mapping)
+{
+	const struct target *t =
+		mapping->mode == MAPPING_OUT ? &mapping->local : &mapping->remote;
+
+	return t->kind == TARGET_ADDRESS && address_port(&t->address) == 0 ? NULL : t;
 }
 
 bool mapping_equal(const struct mapping *a, const struct mapping *b)

@@ -3,7 +3,8 @@
  * A mapping as text and as a value: MODE^local^remote, tcp or udp. The grammar is the original's
  * (OUT^9000^ANY, IN^3000^0.0.0.0:18080, a bare port is on 127.0.0.1) plus host names on the side
  * that dials: the remote of OUT, the local of IN; and OUT^1080^SOCKS5, OUT^8118^HTTP, where each
- * connection says what it wants to reach (dynamic forwarding; a channel on the wire).
+ * connection says what it wants to reach (dynamic forwarding; a channel on the wire); and unix:/path
+ * as the local side, because a server lets no peer name a path.
  */
 #pragma once
 
@@ -39,8 +40,9 @@ struct mapping {
  * wrong, where in the text, and what would be right, e.g.
  *   OUT^9000^90000: port 90000 at column 10 is not in 1..65535
  * Checked here: three fields; known mode; ANY, SOCKS5 and HTTP only as the remote of OUT, the last
- * two for tcp only; names only where they are dialled; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means
- * "pick one" (the listening side).
+ * two for tcp only; names only where they are dialled; unix:/path only as the local side, for tcp
+ * only; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means "pick
+ * one" (the listening side).
  */
 int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
 		  size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
@@ -62,6 +64,9 @@ int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_pro
 
 /* Mode, kind and both ends are the same. */
 bool mapping_equal(const struct mapping *a, const struct mapping *b);
+
+/* The side that listens, which no other mapping in the same place may have; NULL = any free port. */
+const struct target *mapping_listens(const struct mapping *mapping);
 
 /* "OUT^127.0.0.1:9000^ANY": the normal form. Returns buf. */
 const char *mapping_format(char *buf, size_t size, const struct mapping *mapping);

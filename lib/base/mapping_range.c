@@ -38,6 +38,8 @@ static struct mapping_range mapping_range_of(const char *at, size_t bytes)
 	size_t head = colon != NULL ? (size_t)(colon - at) + 1 : 0, one, two;
 	struct mapping_range r = {.at = at, .bytes = bytes};
 
+	if (bytes >= 6 && strncasecmp(at, "unix:/", 6) == 0) /* a colon may be part of the path */
+		return r;
 	one = mapping_range_port(&r.first, at + head, bytes - head);
 	if (one == 0 || head + one == bytes || at[head + one] != '-')
 		return r;

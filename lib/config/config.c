@@ -115,33 +115,30 @@ int server_config_check(struct server_config *c, void (*warn)(void *user, const 
 	return config_need_password(c->password, error);
 }
 
-/* The side of a mapping that listens. */
-static const struct address *config_listens(const struct mapping *mapping)
-{
-	return mapping->mode == MAPPING_OUT ? &mapping->local.address : &mapping->remote.address;
-}
-
 static int config_check_duplicates(const struct client_config *c, char error[FIELD_ERROR_SIZE])
 {
-	char first[MAPPING_TEXT_SIZE], second[MAPPING_TEXT_SIZE], address[ADDRESS_TEXT_SIZE];
+	char first[MAPPING_TEXT_SIZE], second[MAPPING_TEXT_SIZE];
+	char where[ADDRESS_TARGET_TEXT_SIZE];
 
 	for (size_t i = 0; i < c->mapping_count; i++) {
 		const struct mapping *a = &c->mappings[i];
+		const struct target *listens = mapping_listens(a), *other;
 
-		if (address_port(config_listens(a)) == 0)
+		if (listens == NULL)
 			continue;
 		for (size_t j = 0; j < i; j++) {
 			const struct mapping *b = &c->mappings[j];
 
-			if (a->proto != b->proto || a->mode != b->mode ||
-			    !address_equal(config_listens(a), config_listens(b)))
+			other = mapping_listens(b);
+			if (a->proto != b->proto || a->mode != b->mode || other == NULL ||
+			    !target_equal(listens, other))
 				continue;
 			snprintf(error, FIELD_ERROR_SIZE,
 				 "--%s-mappings: %s and %s both listen on %s of the %s",
 				 mapping_proto_name(a->proto),
 				 mapping_format(first, sizeof(first), b),
 				 mapping_format(second, sizeof(second), a),
-				 address_format(address, sizeof(address), config_listens(a)),
+				 target_format(where, sizeof(where), listens),
 				 a->mode == MAPPING_OUT ? "client" : "server");
 			return RSTUN_E_CONFIG_INVALID;
 		}

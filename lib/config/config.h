@@ -128,6 +128,7 @@ int client_config_check(struct client_config *c, void (*warn)(void *user, const 
 			void *user, char error[FIELD_ERROR_SIZE]);
 /* What to connect to: "[ip:]port", "name:port"; NULL: TARGET_DEFAULT. RSTUN_E_MALFORMED with a
  * sentence in `error`. */
-int config_check_upstream(struct target *ret, const char *text, char *error, size_t size);
+int config_check_upstream(struct target *ret, enum mapping_proto proto, const char *text,
+			  char *error, size_t size);
 void server_config_free(struct server_config *c); /* members only; secrets are wiped */
 void client_config_free(struct client_config *c);

@@ -92,11 +92,17 @@ int config_check_addr(struct address *ret, const char *text, char *error, size_t
 				    "\"%s\" is a host name: write the address to listen on, "
 				    "[ip:]port",
 				    quoted);
+	if (target.kind == TARGET_UNIX)
+		return config_wrong(error, size,
+				    "\"%s\" is a UNIX socket, and tunnels are QUIC, which needs "
+				    "UDP: write the address to listen on, [ip:]port",
+				    quoted);
 	*ret = target.address;
 	return 0;
 }
 
-int config_check_upstream(struct target *ret, const char *text, char *error, size_t size)
+int config_check_upstream(struct target *ret, enum mapping_proto proto, const char *text,
+			  char *error, size_t size)
 {
 	char quoted[CONFIG_QUOTE_SIZE];
 	struct target target;
@@ -111,7 +117,10 @@ int config_check_upstream(struct target *ret, const char *text, char *error, siz
 	if (target_parse(&target, text, strlen(text), &at, &why) != 0)
 		return config_wrong(error, size, "\"%s\" is wrong at column %zu: %s", quoted,
 				    utf8_count(text, at) + 1, why);
-	if (config_target_port(&target) == 0)
+	if (target.kind == TARGET_UNIX && proto == MAPPING_UDP)
+		return config_wrong(error, size, "\"%s\" is a UNIX socket, which is for tcp only",
+				    quoted);
+	if (target.kind != TARGET_UNIX && config_target_port(&target) == 0)
 		return config_wrong(error, size, "\"%s\": port 0 is not in 1..65535", quoted);
 	*ret = target;
 	return 0;
@@ -230,6 +239,11 @@ static int config_parse_server(struct target *ret, const char *whole, const char
 	if (config_parse_host(ret, text, bytes, CONFIG_DEFAULT_PORT, &at, &why) != 0)
 		return config_wrong(error, size, "\"%s\" is wrong at column %zu: %s", quoted,
 				    utf8_count(whole, (size_t)(text - whole) + at) + 1, why);
+	if (ret->kind == TARGET_UNIX)
+		return config_wrong(error, size,
+				    "\"%s\" is a UNIX socket, and tunnels are QUIC, which needs "
+				    "UDP: write host[:port]",
+				    quoted);
 	if (config_target_port(ret) == 0)
 		return config_wrong(error, size, "\"%s\": port 0 is not in 1..65535", quoted);
 	return 0;

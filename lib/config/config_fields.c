@@ -47,14 +47,16 @@ static int server_check_tcp_upstream(void *config, char *error, size_t size)
 {
 	struct server_config *c = config;
 
-	return config_check_upstream(&c->tcp_upstream, c->tcp_upstream_text, error, size);
+	return config_check_upstream(&c->tcp_upstream, MAPPING_TCP, c->tcp_upstream_text, error,
+				     size);
 }
 
 static int server_check_udp_upstream(void *config, char *error, size_t size)
 {
 	struct server_config *c = config;
 
-	return config_check_upstream(&c->udp_upstream, c->udp_upstream_text, error, size);
+	return config_check_upstream(&c->udp_upstream, MAPPING_UDP, c->udp_upstream_text, error,
+				     size);
 }
 
 static int server_check_bind(void *config, char *error, size_t size)
@@ -254,7 +256,8 @@ const struct field server_config_fields[] = {
 		.name = "tcp-upstream", .short_name = 't', .type = FIELD_STRING,
 		.offset = offsetof(struct server_config, tcp_upstream_text),
 		.argument = "[HOST:]PORT", .check = server_check_tcp_upstream,
-		.help = "Where TCP mappings OUT^...^ANY lead. A port alone is on 127.0.0.1.",
+		.help = "Where TCP mappings OUT^...^ANY lead. A port alone is on 127.0.0.1; "
+			"unix:/PATH is a UNIX socket.",
 	},
 	{
 		.name = "udp-upstream", .short_name = 'u', .type = FIELD_STRING,

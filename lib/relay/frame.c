@@ -34,6 +34,7 @@ size_t frame_put_target(uint8_t *buf, const struct target *target)
 	case TARGET_DEFAULT:
 	case TARGET_SOCKS5: /* never a flow's: it has been asked for by then */
 	case TARGET_HTTP:
+	case TARGET_UNIX: /* nor this: there is no form for it */
 		break;
 	case TARGET_NAME:
 		bytes = strnlen(target->name, ADDRESS_NAME_MAX);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Happy Eyeballs over a list of addresses. The connector owns its sockets until one wins; failure
+ * Happy Eyeballs over a list of addresses; or a UNIX socket, which is an attempt without an address.
+ * The connector owns its sockets until one wins; failure
  * is always told from a task, so that nothing is called back from inside tcp_connector_start.
  */
 #include "relay/tcp_connect.h"
@@ -8,8 +9,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/loop.h"
+#include "base/unix_path.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,6 +37,7 @@ struct tcp_connector {
 	struct loop_task fail_task;
 	enum flow_error error; /* what to say when all failed */
 	size_t count, next, running;
+	char path[ADDRESS_PATH_MAX + 1]; /* "" = none */
 	struct tcp_attempt attempts[];
 };
 
@@ -116,25 +120,49 @@ static void tcp_attempt_on_event(evutil_socket_t fd, short what, void *user)
 	tcp_connector_go_on(c);
 }
 
+static enum flow_error tcp_connector_error(const struct tcp_connector *c, int err)
+{
+	if (c->path[0] != '\0' && (err == ENOENT || err == ENOTDIR))
+		return FLOW_REFUSED;
+	return flow_error_from_errno(err);
+}
+
+static int tcp_attempt_connect(const struct tcp_connector *c, const struct tcp_attempt *a, int fd)
+{
+	struct sockaddr_un path;
+
+	if (c->path[0] == '\0')
+		return connect(fd, &a->address.sa, a->address.len);
+	path = unix_path_address(c->path);
+	return connect(fd, (const struct sockaddr *)&path, sizeof(path));
+}
+
 /* True: the attempt is under way. */
 static bool tcp_attempt_start(struct tcp_connector *c, struct tcp_attempt *a)
 {
-	int fd = socket(a->address.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool is_path = c->path[0] != '\0';
+	int fd = socket(is_path ? AF_UNIX : a->address.sa.sa_family,
+			SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int err;
 
 	if (fd < 0) {
 		tcp_connector_note(c, flow_error_from_errno(errno));
 		return false;
 	}
-	if (c->on_socket != NULL && c->on_socket(c->on_socket_user, fd, &a->address) != 0) {
+	if (!is_path && c->on_socket != NULL && c->on_socket(c->on_socket_user, fd, &a->address) != 0) {
 		tcp_connector_note(c, FLOW_UNREACHABLE);
 		close(fd);
 		return false;
 	}
-	if (connect(fd, &a->address.sa, a->address.len) != 0 && errno != EINPROGRESS) {
+	if (tcp_attempt_connect(c, a, fd) != 0 && errno != EINPROGRESS) {
 		err = errno;
-		tcp_connector_note(c, flow_error_from_errno(err));
 		close(fd);
+		/* TCP tries again by itself while the other side's queue is full. */
+		if (is_path && err == EAGAIN) {
+			c->next--;
+			return true;
+		}
+		tcp_connector_note(c, tcp_connector_error(c, err));
 		return false;
 	}
 	event_assign(&a->event, c->loop->base, fd, EV_WRITE, tcp_attempt_on_event, a);
@@ -183,9 +211,10 @@ static void tcp_connector_on_fail(void *user)
 int tcp_connector_start(struct tcp_connector **ret, const struct tcp_connect *params,
 			void (*done)(void *user, int fd, enum flow_error error), void *user)
 {
-	size_t count = params->address_count < TCP_CONNECT_ADDRESSES_MAX
-			       ? params->address_count
-			       : TCP_CONNECT_ADDRESSES_MAX;
+	size_t addresses = params->address_count < TCP_CONNECT_ADDRESSES_MAX
+				   ? params->address_count
+				   : TCP_CONNECT_ADDRESSES_MAX;
+	size_t count = params->path != NULL ? 1 : addresses;
 	struct tcp_connector *c = calloc(1, sizeof(*c) + count * sizeof(c->attempts[0]));
 
 	if (c == NULL)
@@ -196,9 +225,12 @@ int tcp_connector_start(struct tcp_connector **ret, const struct tcp_connect *pa
 	c->done = done;
 	c->user = user;
 	c->count = count;
+	if (params->path != NULL)
+		snprintf(c->path, sizeof(c->path), "%s", params->path);
 	for (size_t i = 0; i < count; i++) {
 		c->attempts[i].connector = c;
-		c->attempts[i].address = params->addresses[i];
+		if (params->path == NULL)
+			c->attempts[i].address = params->addresses[i];
 		c->attempts[i].fd = -1;
 	}
 	loop_timer_init(&c->next_timer, c->loop, tcp_connector_on_next, c);

@@ -2,7 +2,8 @@
 /*
  * Connecting to one of several addresses (Happy Eyeballs, RFC 8305): each next address is tried 250
  * ms after the one before, or at once when that failed; the first socket that connects wins and the
- * others are closed. Used by tcp_end only. One loop's thread.
+ * others are closed. Or to the one path of a UNIX socket, again while its queue is full. One loop's
+ * thread.
  */
 #pragma once
 

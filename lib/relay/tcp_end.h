@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A TCP socket as a direct end. TCP_NODELAY always. A reset of ours is SO_LINGER 0 + close (RST),
- * an end of file is shutdown(SHUT_WR). While connecting it is a sink that is full and a source
+ * an end of file is shutdown(SHUT_WR). A UNIX stream socket will do, too, but knows no reset: its
+ * peer reads an end of file, and cannot write any more. While connecting it is a sink that is full and a source
  * without bytes.
  */
 #pragma once
@@ -23,13 +24,15 @@ struct tcp_connect {
 	/* Tried in order, the next 250 ms after the one before (RFC 8305); copied. */
 	const struct address *addresses;
 	size_t address_count;
+	const char *path;                /* a UNIX socket instead, copied; NULL = none */
 	uint64_t timeout_ms;             /* over all; FLOW_TIMEOUT */
-	/* For each socket before connect (mark, source address, device); may be NULL. Non-zero =
-	 * skip. */
+	/* For each TCP socket before connect (mark, source address, device); may be NULL.
+	 * Non-zero = skip. */
 	int (*on_socket)(void *user, int fd, const struct address *to);
 	void *user;
 };
 
-/* Starts connecting. Failure arrives through on_error(both): REFUSED, UNREACHABLE, TIMEOUT.
+/* Starts connecting. Failure arrives through on_error(both): REFUSED, UNREACHABLE, TIMEOUT,
+ * DENIED.
  * RSTUN_E_NOMEM, RSTUN_E_LIMIT_REACHED (no descriptor). */
 int tcp_end_connect(struct end **ret, const struct tcp_connect *params);

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define TCP_LISTENER_BATCH 64
-#define TCP_LISTENER_BACKLOG 1024
 #define TCP_LISTENER_REST_MS 100
 
 struct tcp_listener {
@@ -115,7 +114,10 @@ static void tcp_listener_on_event(evutil_socket_t listen_fd, short what, void *u
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			if (address_from_sockaddr(&peer, (const struct sockaddr *)&from, len) == 0)
+			if (from.ss_family == AF_UNIX)
+				peer.len = 0;
+			if (from.ss_family == AF_UNIX ||
+			    address_from_sockaddr(&peer, (const struct sockaddr *)&from, len) == 0)
 				l->on_accept(l->user, fd, &peer);
 			else
 				close(fd);

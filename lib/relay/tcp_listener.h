@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening TCP socket on a loop. Accepts in bounded batches; when descriptors run out it stops
+ * A listening TCP (or UNIX stream) socket on a loop. Accepts in bounded batches; when descriptors run out it stops
  * listening for 100 ms instead of spinning, and says so at most once a second.
  */
 #pragma once
 
 #include "base/address.h"
+
+#define TCP_LISTENER_BACKLOG 1024
 
 struct log;
 struct loop;
@@ -16,7 +18,8 @@ struct tcp_listener;
  * RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, ... */
 int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
 
-/* Serves a bound descriptor; takes it over, on failure too. */
+/* Serves a bound descriptor, that of a UNIX stream socket as well, whose peers have no address
+ * (len 0); takes it over, on failure too. */
 int tcp_listener_new(struct tcp_listener **ret, struct loop *loop, const struct log *log, int fd,
 		     void (*on_accept)(void *user, int fd, const struct address *peer), void *user);
 /* Stops accepting for now (the backlog waits) or goes on. */

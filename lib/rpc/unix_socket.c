@@ -128,44 +128,29 @@ static int unix_socket_lock(int *ret_fd, const char *path, char *error)
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 
-static struct sockaddr_un unix_socket_address(const char *path)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	return a;
-}
-
 /* With the lock in hand: what lies at the path is left over, unless somebody without a lock (the
  * file was swept away, or it is another program) answers there. */
 static int unix_socket_clear(const char *path, char *error)
 {
-	struct sockaddr_un a = unix_socket_address(path);
-	struct stat st;
-	int fd, rv;
+	enum unix_path_state state;
 
-	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? 0 : unix_socket_fail_errno(error, "cannot look at", path);
-	if (!S_ISSOCK(st.st_mode))
+	if (unix_path_look(&state, path) != 0)
+		return unix_socket_fail_errno(error, "cannot look at", path);
+	if (state == UNIX_PATH_NO_SOCKET)
 		return unix_socket_fail(error, RSTUN_E_CONFIG_INVALID,
 					"%s is there and is no socket: remove it, or name another "
 					"path with --socket", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return unix_socket_fail_errno(error, "cannot make a socket for", path);
-	rv = connect(fd, (struct sockaddr *)&a, sizeof(a));
-	rv = rv == 0 || errno == EAGAIN ? unix_socket_taken(error, path, -1) : 0;
-	close(fd);
-	if (rv == 0 && unlink(path) != 0 && errno != ENOENT)
+	if (state == UNIX_PATH_LIVE)
+		return unix_socket_taken(error, path, -1);
+	if (state != UNIX_PATH_FREE && unlink(path) != 0 && errno != ENOENT)
 		return unix_socket_fail_errno(error, "cannot remove the old socket", path);
-	return rv;
+	return 0;
 }
 
 static int unix_socket_bind(struct unix_socket *s, const struct unix_socket_params *p, char *error)
 {
-	struct sockaddr_un a = unix_socket_address(s->path);
+	struct sockaddr_un a = unix_path_address(s->path);
 	bool group = p->group != (gid_t)-1;
-	struct stat st;
 	mode_t old;
 	int rv;
 
@@ -178,10 +163,7 @@ static int unix_socket_bind(struct unix_socket *s, const struct unix_socket_para
 	umask(old);
 	if (rv != 0)
 		return unix_socket_fail_errno(error, "cannot make the control socket", s->path);
-	if (lstat(s->path, &st) == 0) {
-		s->dev = st.st_dev;
-		s->ino = st.st_ino;
-	}
+	unix_path_file_init(&s->file, s->path);
 	if (group && (lchown(s->path, (uid_t)-1, p->group) != 0 || chmod(s->path, p->mode) != 0))
 		return unix_socket_fail_errno(error, "cannot give the group the control socket",
 					      s->path);
@@ -258,14 +240,12 @@ int unix_socket_adopt(struct unix_socket *ret, int fd, char error[UNIX_SOCKET_ER
 void unix_socket_close(struct unix_socket *s)
 {
 	char lock[UNIX_SOCKET_PATH_MAX + 8];
-	struct stat st;
 
+	/* Only what is still ours, and while the lock keeps others away. */
+	if (s->lock_fd >= 0)
+		unix_path_file_remove(&s->file);
 	if (s->fd >= 0)
 		close(s->fd);
-	/* Only what is still ours, and while the lock keeps others away. */
-	if (s->lock_fd >= 0 && s->ino != 0 && lstat(s->path, &st) == 0 && st.st_ino == s->ino &&
-	    st.st_dev == s->dev)
-		unlink(s->path);
 	if (s->lock_fd >= 0) {
 		snprintf(lock, sizeof(lock), "%s.lock", s->path);
 		if (unix_socket_same_file(s->lock_fd, lock))

@@ -11,11 +11,13 @@
  */
 #pragma once
 
+#include "base/unix_path.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-#define UNIX_SOCKET_PATH_MAX 107 /* bytes: sun_path and its NUL */
+#define UNIX_SOCKET_PATH_MAX ADDRESS_PATH_MAX /* bytes */
 #define UNIX_SOCKET_ERROR_SIZE 2048
 #define UNIX_SOCKET_NAME "rstund.sock"
 #define UNIX_SOCKET_CANDIDATES_MAX 3
@@ -38,8 +40,7 @@ struct unix_socket {
 	int fd;      /* listening, non-blocking, close-on-exec; -1 = not open */
 	int lock_fd;
 	char *path;  /* NULL = it was passed in */
-	dev_t dev;   /* of the file that we made, so that no other one is removed */
-	ino_t ino;   /* 0 = none */
+	struct unix_path_file file; /* that we made */
 };
 
 #define UNIX_SOCKET_NONE ((struct unix_socket){.fd = -1, .lock_fd = -1})

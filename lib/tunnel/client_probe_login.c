@@ -68,6 +68,7 @@ static void client_probe_on_local(void *user, const struct dial_result *result)
 		.loop = p->client->env->loop,
 		.addresses = result->addresses,
 		.address_count = result->count,
+		.path = result->path,
 		.timeout_ms = CONFIG_CONNECT_TIMEOUT_MS,
 		.on_socket = client_probe_on_socket,
 		.user = p,
@@ -226,6 +227,7 @@ static void client_probe_refused_vaguely(struct client_probe *p)
 	case TARGET_ADDRESS:
 	case TARGET_SOCKS5: /* a channel, which is not refused like this */
 	case TARGET_HTTP:
+	case TARGET_UNIX: /* not as a remote */
 		client_probe_report(p, PROBE_FAILED, RSTUN_E_LOGIN_REJECTED,
 				    "the server accepts the password and refuses this mapping "
 				    "without a reason: its log may say more");

@@ -68,6 +68,11 @@ void dial_resolve(struct dial *d, struct resolver *resolver, const struct target
 		address_unspecified_to_loopback(&address);
 		done(user, &result);
 		return;
+	case TARGET_UNIX:
+		result.count = 0;
+		result.path = target->path;
+		done(user, &result);
+		return;
 	case TARGET_NAME:
 		err = resolver_lookup(resolver, target->name, target->port, dial_on_lookup, d,
 				      &d->lookup);

@@ -17,6 +17,7 @@ struct dial_result {
 	const char *why;		 /* a sentence when error; borrowed for the call */
 	const struct address *addresses; /* borrowed for the call; unspecified ones made loopback */
 	size_t count;
+	const char *path; /* of a UNIX socket, and no addresses; NULL = none; of the target */
 };
 
 /* Embedded by whoever dials. */

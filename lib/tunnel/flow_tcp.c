@@ -303,13 +303,14 @@ static int flow_tcp_on_socket(void *user, int fd, const struct address *to)
 	return egress_apply(user, fd, to);
 }
 
-static void flow_tcp_connect(struct flow_tcp *t, const struct address *addresses, size_t count)
+static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 {
 	struct flows *f = t->set;
 	struct tcp_connect params = {
 		.loop = f->config.env->loop,
-		.addresses = addresses,
-		.address_count = count,
+		.addresses = to->addresses,
+		.address_count = to->count,
+		.path = to->path,
 		.timeout_ms = CONFIG_CONNECT_TIMEOUT_MS,
 		.on_socket = flow_tcp_on_socket,
 		.user = f->config.egress,
@@ -342,7 +343,7 @@ static void flow_tcp_on_resolved(void *user, const struct dial_result *result)
 		flow_tcp_fail(t, flows_dial_error(result->error));
 		return;
 	}
-	flow_tcp_connect(t, result->addresses, result->count);
+	flow_tcp_connect(t, result);
 }
 
 static void flow_tcp_resolve(struct flow_tcp *t, const struct target *target)

@@ -165,6 +165,7 @@ static void server_check_on_resolved(void *user, const struct dial_result *resul
 		.loop = server_check_loop(ss),
 		.addresses = result->addresses,
 		.address_count = result->count,
+		.path = result->path,
 		.on_socket = server_check_on_socket,
 		.user = check,
 	};

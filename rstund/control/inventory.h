@@ -14,6 +14,7 @@
 #include "base/backoff.h"
 #include "base/loop.h"
 #include "base/mapping.h"
+#include "base/unix_path.h"
 #include "rpc/api_types.h"
 #include "rstund/control/bus_event.h"
 #include "rstund/control/rates.h"
@@ -97,6 +98,7 @@ struct held_mapping {
 	struct backoff bind_backoff;
 	struct loop_timer bind_timer; /* the next attempt to listen */
 	unsigned address_waits;       /* for one of ours to leave the address, in a row */
+	struct unix_path_file file;   /* while it listens on a UNIX socket */
 
 	/* Copies of what it last said. */
 	enum rpc_state state;

@@ -72,15 +72,21 @@ static const struct gather_ops methods_channel_ops = {
 static int methods_channel_target(struct target *ret, const char *text, struct rpc_error *error)
 {
 	char why[FIELD_ERROR_SIZE];
+	struct target target = {.kind = TARGET_DEFAULT};
 
-	if (strcasecmp(text, "ANY") == 0) {
-		*ret = (struct target){.kind = TARGET_DEFAULT};
-		return 0;
+	if (strcasecmp(text, "ANY") != 0 &&
+	    config_check_upstream(&target, MAPPING_TCP, text, why, sizeof(why)) != 0) {
+		rpc_error_set(error, RPC_INVALID_PARAMS, "target: %s", why);
+		return RSTUN_E_MALFORMED;
 	}
-	if (config_check_upstream(ret, text, why, sizeof(why)) == 0)
-		return 0;
-	rpc_error_set(error, RPC_INVALID_PARAMS, "target: %s", why);
-	return RSTUN_E_MALFORMED;
+	if (target.kind == TARGET_UNIX) {
+		rpc_error_set(error, RPC_INVALID_PARAMS,
+			      "target: a server connects to no path that a client names: make it the "
+			      "server's --tcp-upstream and write ANY");
+		return RSTUN_E_MALFORMED;
+	}
+	*ret = target;
+	return 0;
 }
 
 /* The message with what goes before the flow's bytes; it owns the socket. */

@@ -44,6 +44,7 @@ SUGGESTED = {
     "rstunctl explain %s says more; it is tried again": ["rstunctl explain {0}"],
     "rstunctl explain %s says more; it is tried again, rstunctl rm %s gives it up":
         ["rstunctl explain {0}", "rstunctl rm {1}"],
+    "choose another path, or remove it: rstunctl rm %s": ["rstunctl rm {0}"],
     "choose another port, or remove it: rstunctl rm %s": ["rstunctl rm {0}"],
     "choose another port, or remove that one: rstunctl rm %s": ["rstunctl rm {0}"],
     "rstunctl resume %s": ["rstunctl resume {0}"],
