@@ -211,7 +211,8 @@ static int plan_clash(const struct plan_key *a, const struct plan_key *b, int co
 		rpc_error_set(error, 1003, "mapping %s cannot listen on %s: mapping %s does (%s)",
 			      plan_item_text(two, b->item), b->text + b->about, id,
 			      plan_held_text(one, a->held));
-		rpc_error_hint(error, "choose another port, or remove that one: rstunctl rm %s", id);
+		rpc_error_hint(error, "choose another port or path, or remove that one: "
+				      "rstunctl rm %s", id);
 		return RSTUN_E_FAILED;
 	}
 	if (b->about == 0)

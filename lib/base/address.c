@@ -279,11 +279,12 @@ static int target_parse_unix(struct target *ret, const char *text, size_t text_b
 				   "abstract sockets are not supported: write unix:/path");
 	if (bytes < 2 || path[0] != '/')
 		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES,
-				   "the absolute path of a UNIX socket was expected: write unix:/path");
+				   "the absolute path of a UNIX socket was expected: write "
+				   "unix:/path");
 	if (bad < bytes)
 		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES + bad,
-				   "the path of a UNIX socket is UTF-8 without '^', ',' and control "
-				   "characters");
+				   "the path of a UNIX socket is UTF-8 without '^', ',' and "
+				   "control characters");
 	if (bytes > ADDRESS_PATH_MAX)
 		return target_fail(ret_at, ret_why, ADDRESS_UNIX_BYTES,
 				   "the path of a UNIX socket has at most 107 bytes");

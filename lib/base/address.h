@@ -27,8 +27,8 @@ struct address {
 };
 
 /* What to reach: nothing named (the far side's default), an address, or a host name with a port; or
- * each connection asks for it, by SOCKS5 (RFC 1928) or HTTP CONNECT (RFC 9110 section 9.3.6). A UNIX
- * stream socket is only ever one's own: no peer can name it. */
+ * each connection asks for it, by SOCKS5 (RFC 1928) or HTTP CONNECT (RFC 9110 section 9.3.6). A
+ * UNIX stream socket is only ever one's own: no peer can name it. */
 enum target_kind {
 	TARGET_DEFAULT,
 	TARGET_ADDRESS,
@@ -62,8 +62,8 @@ int address_parse_ip(struct address *ret, const char *text, size_t text_bytes, u
 /* "ip:port", "[ipv6]:port"; a bare "port" means 127.0.0.1. No names. */
 int address_parse(struct address *ret, const char *text, size_t text_bytes);
 
-/* As address_parse, also "name:port" and "unix:/path". On failure *ret_at is the offset in `text` of the first byte
- * that is wrong and *ret_why a static sentence that says what would be right. */
+/* As address_parse, also "name:port" and "unix:/path". On failure *ret_at is the offset in `text`
+ * of the first byte that is wrong and *ret_why a static sentence that says what would be right. */
 int target_parse(struct target *ret, const char *text, size_t text_bytes, size_t *ret_at,
 		 const char **ret_why);
 

@@ -107,7 +107,7 @@ struct mapping_side {
 	const char *wanted;
 	bool listens;      /* else it is dialled */
 	bool may_be_word;
-	const char *no_path; /* why it cannot be a UNIX socket; NULL = it can */
+	const char *no_path; /* why it is no UNIX socket; NULL = it may be */
 	bool local_only;   /* loopback or unspecified addresses only */
 };
 

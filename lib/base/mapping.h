@@ -3,8 +3,8 @@
  * A mapping as text and as a value: MODE^local^remote, tcp or udp. The grammar is the original's
  * (OUT^9000^ANY, IN^3000^0.0.0.0:18080, a bare port is on 127.0.0.1) plus host names on the side
  * that dials: the remote of OUT, the local of IN; and OUT^1080^SOCKS5, OUT^8118^HTTP, where each
- * connection says what it wants to reach (dynamic forwarding; a channel on the wire); and unix:/path
- * as the local side, because a server lets no peer name a path.
+ * connection says what it wants to reach (dynamic forwarding; a channel on the wire); and
+ * unix:/path as the local side, because a server lets no peer name a path.
  */
 #pragma once
 
@@ -65,7 +65,7 @@ int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_pro
 /* Mode, kind and both ends are the same. */
 bool mapping_equal(const struct mapping *a, const struct mapping *b);
 
-/* The side that listens, which no other mapping in the same place may have; NULL = any free port. */
+/* The side that listens, which no other mapping there may have; NULL = any free port. */
 const struct target *mapping_listens(const struct mapping *mapping);
 
 /* "OUT^127.0.0.1:9000^ANY": the normal form. Returns buf. */

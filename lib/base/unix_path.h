@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The path of a UNIX stream socket in the file system: its address, who is there, a listening socket
- * of our own, and the removal of the file that we made. For the control socket (rpc/unix_socket) and
- * for mappings. Blocking calls that do not wait for anybody; any thread, one owner of each file.
+ * The path of a UNIX stream socket in the file system: its address, who is there, a listening
+ * socket of our own, and the removal of the file that we made. For the control socket
+ * (rpc/unix_socket) and for mappings. Blocking calls that do not wait for anybody; any thread, one
+ * owner of each file.
  */
 #pragma once
 
@@ -41,8 +42,9 @@ void unix_path_file_init(struct unix_path_file *ret, const char *path);
 void unix_path_file_remove(struct unix_path_file *file);
 
 /*
- * Listens at `path`, mode 0600: only our user (and root) can connect. What a process that was killed
- * left there is replaced; what somebody listens on, or might, and what is no socket is not touched.
+ * Listens at `path`, mode 0600: only our user (and root) can connect. What a process that was
+ * killed left there is replaced; what somebody listens on, or might, and what is no socket is not
+ * touched.
  * Two processes that replace one left over at the same moment are not told apart: the later one has
  * it. *ret_fd is non-blocking and close-on-exec. On failure a sentence in `error`, and
  * RSTUN_E_ADDRESS_IN_USE, RSTUN_E_CONFIG_INVALID (no socket lies there), RSTUN_E_PERMISSION_DENIED,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Happy Eyeballs over a list of addresses; or a UNIX socket, which is an attempt without an address.
- * The connector owns its sockets until one wins; failure
- * is always told from a task, so that nothing is called back from inside tcp_connector_start.
+ * Happy Eyeballs over a list of addresses; or a UNIX socket, which is an attempt without an
+ * address. The connector owns its sockets until one wins; failure is always told from a task, so
+ * that nothing is called back from inside tcp_connector_start.
  */
 #include "relay/tcp_connect.h"
 
@@ -149,7 +149,8 @@ static bool tcp_attempt_start(struct tcp_connector *c, struct tcp_attempt *a)
 		tcp_connector_note(c, flow_error_from_errno(errno));
 		return false;
 	}
-	if (!is_path && c->on_socket != NULL && c->on_socket(c->on_socket_user, fd, &a->address) != 0) {
+	if (!is_path && c->on_socket != NULL &&
+	    c->on_socket(c->on_socket_user, fd, &a->address) != 0) {
 		tcp_connector_note(c, FLOW_UNREACHABLE);
 		close(fd);
 		return false;

@@ -2,8 +2,8 @@
 /*
  * A TCP socket as a direct end. TCP_NODELAY always. A reset of ours is SO_LINGER 0 + close (RST),
  * an end of file is shutdown(SHUT_WR). A UNIX stream socket will do, too, but knows no reset: its
- * peer reads an end of file, and cannot write any more. While connecting it is a sink that is full and a source
- * without bytes.
+ * peer reads an end of file and cannot write any more. While connecting it is a sink that is full
+ * and a source without bytes.
  */
 #pragma once
 

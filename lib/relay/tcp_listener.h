@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening TCP (or UNIX stream) socket on a loop. Accepts in bounded batches; when descriptors run out it stops
- * listening for 100 ms instead of spinning, and says so at most once a second.
+ * A listening TCP (or UNIX stream) socket on a loop. Accepts in bounded batches; when descriptors
+ * run out it stops listening for 100 ms instead of spinning, and says so at most once a second.
  */
 #pragma once
 

@@ -46,7 +46,7 @@ SUGGESTED = {
         ["rstunctl explain {0}", "rstunctl rm {1}"],
     "choose another path, or remove it: rstunctl rm %s": ["rstunctl rm {0}"],
     "choose another port, or remove it: rstunctl rm %s": ["rstunctl rm {0}"],
-    "choose another port, or remove that one: rstunctl rm %s": ["rstunctl rm {0}"],
+    "choose another port or path, or remove that one: rstunctl rm %s": ["rstunctl rm {0}"],
     "rstunctl resume %s": ["rstunctl resume {0}"],
     "rstunctl flows shows those that are open": ["rstunctl flows"],
     "rstunctl flows shows them": ["rstunctl flows"],

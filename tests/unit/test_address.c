@@ -161,6 +161,19 @@ static void test_target(void **state)
 		{"[::1:80", NULL, 0, "']' is missing"},
 		{"[zz]:80", NULL, 1, "IPv6 address was expected"},
 		{"!x:y", NULL, 0, "host name"}, /* the first of two faults */
+		{"unix:/run/app.sock", "unix:/run/app.sock", 0, NULL},
+		{"UNIX:/a", "unix:/a", 0, NULL},
+		{"unix:/srv/a b:80\xc3\xa4", "unix:/srv/a b:80\xc3\xa4", 0, NULL},
+		{"unix:80", "unix:80", 0, NULL}, /* a host */
+		{"unix:", NULL, 5, "absolute path"},
+		{"unix:/", NULL, 5, "absolute path"},
+		{"unix:app.sock", NULL, 5, "absolute path"},
+		{"unix:80x", NULL, 5, "absolute path"},
+		{"unix:@app", NULL, 5, "abstract sockets are not supported"},
+		{"unix:/a^b", NULL, 7, "without '^', ','"},
+		{"unix:/a,b", NULL, 7, "without '^', ','"},
+		{"unix:/a\nb", NULL, 7, "control characters"},
+		{"unix:/a\xff", NULL, 7, "UTF-8"},
 		{"ex\xc3\xa4mple:80", NULL, 2, "host name"},
 	};
 	char buf[ADDRESS_TARGET_TEXT_SIZE];
@@ -188,7 +201,8 @@ static void test_target(void **state)
 /* The text ends where it is said to, with or without a NUL behind it. */
 static void test_bounds(void **state)
 {
-	static const char *const texts[] = {"1.2.3.4:8099", "[::1]:8099", "name.org:8099", "8099"};
+	static const char *const texts[] = {"1.2.3.4:8099", "[::1]:8099", "name.org:8099", "8099",
+					    "unix:/a\xc3\xa4"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -324,6 +338,8 @@ static void test_target_equal(void **state)
 	struct target same = {.kind = TARGET_NAME, .port = 1, .name = "A"};
 	struct target other = {.kind = TARGET_NAME, .port = 2, .name = "a"};
 	struct target ip = {.kind = TARGET_ADDRESS, .address = make("1.2.3.4:1")};
+	struct target path = {.kind = TARGET_UNIX, .path = "/a"};
+	struct target other_path = {.kind = TARGET_UNIX, .path = "/A"};
 	char buf[ADDRESS_TARGET_TEXT_SIZE];
 
 	(void)state;
@@ -331,7 +347,31 @@ static void test_target_equal(void **state)
 		    target_equal(&ip, &ip));
 	assert_false(target_equal(&any, &name) || target_equal(&name, &other) ||
 		     target_equal(&ip, &name));
+	assert_true(target_equal(&path, &path));
+	assert_false(target_equal(&path, &other_path) || target_equal(&path, &name));
 	assert_string_equal(target_format(buf, sizeof(buf), &any), "ANY");
+}
+
+static void test_paths(void **state)
+{
+	char text[ADDRESS_TARGET_TEXT_SIZE], buf[ADDRESS_TARGET_TEXT_SIZE];
+	struct target t;
+	const char *why;
+	size_t at;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "unix:/", 6);
+	assert_int_equal(target_parse(&t, text, 5 + ADDRESS_PATH_MAX, &at, &why), 0);
+	assert_int_equal(strlen(t.path), ADDRESS_PATH_MAX);
+	assert_int_equal(address_port(&t.address), 0);
+	assert_memory_equal(target_format(buf, sizeof(buf), &t), text, 5 + ADDRESS_PATH_MAX);
+	assert_int_equal(target_parse(&t, text, 6 + ADDRESS_PATH_MAX, &at, &why),
+			 RSTUN_E_MALFORMED);
+	assert_string_equal(why, "the path of a UNIX socket has at most 107 bytes");
+	assert_int_equal(target_parse(&t, "unix:/a\0b", 9, &at, &why), RSTUN_E_MALFORMED);
+	assert_int_equal(at, 7);
+	assert_int_equal(address_parse(&t.address, "unix:/a", 7), RSTUN_E_MALFORMED);
 }
 
 int main(void)
@@ -341,7 +381,7 @@ int main(void)
 		cmocka_unit_test(test_target),	 cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_names),	 cmocka_unit_test(test_sockaddr),
 		cmocka_unit_test(test_compare),	 cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_target_equal),
+		cmocka_unit_test(test_target_equal), cmocka_unit_test(test_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

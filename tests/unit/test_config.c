@@ -202,6 +202,15 @@ static void test_upstreams(void **state)
 	assert_int_equal(set_server("tcp-upstream", "0"), RSTUN_E_MALFORMED);
 	assert_string_equal(error, "--tcp-upstream: \"0\": port 0 is not in 1..65535");
 	assert_int_equal(set_server("udp-upstream", "dns.lan"), RSTUN_E_MALFORMED);
+	assert_int_equal(set_server("tcp-upstream", "unix:/run/a"), 0);
+	assert_string_equal(target_format(buf, sizeof(buf), &server.tcp_upstream), "unix:/run/a");
+	assert_int_equal(set_server("udp-upstream", "unix:/run/a"), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "--udp-upstream: \"unix:/run/a\" is a UNIX socket, which is for "
+				   "tcp only");
+	assert_int_equal(set_server("addr", "unix:/run/a"), RSTUN_E_MALFORMED);
+	assert_int_equal(set_client("server-addr", "unix:/run/a"), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "--server-addr: \"unix:/run/a\" is a UNIX socket, and tunnels "
+				   "are QUIC, which needs UDP: write host[:port]");
 }
 
 static void test_server_certificate(void **state)

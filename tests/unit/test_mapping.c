@@ -89,11 +89,11 @@ static const struct {
 	 "OUT^9000^: the remote address is missing at column 10: write what the server "
 	 "connects to: [ip:]port, name:port, ANY, SOCKS5 or HTTP"},
 	{"OUT^^ANY",
-	 "OUT^^ANY: the local address is missing at column 5: write the [ip:]port that the "
-	 "client listens on"},
+	 "OUT^^ANY: the local address is missing at column 5: write the [ip:]port or unix:/path "
+	 "that the client listens on"},
 	{"IN^SOCKS5^80",
 	 "IN^SOCKS5^80: SOCKS5 at column 4 stands only as the remote of OUT: write what the client "
-	 "connects to: [ip:]port or name:port"},
+	 "connects to: [ip:]port, name:port or unix:/path"},
 	{"^^",
 	 "^^: the mode is missing at column 1: write OUT or IN"},
 	{"^9000^ANY",
@@ -142,7 +142,8 @@ static const struct {
 	 "OUT^9 000^ANY: \"9 000\" at column 5: a port is a number from 0 to 65535"},
 	{"OUT^localhost:9000^ANY",
 	 "OUT^localhost:9000^ANY: \"localhost:9000\" at column 5 is a host name, and names "
-	 "are only for what is dialled: write the [ip:]port that the client listens on"},
+	 "are only for what is dialled: write the [ip:]port or unix:/path that the client "
+	 "listens on"},
 	{"OUT^localhost^ANY",
 	 "OUT^localhost^ANY: at column 14 ':' and a port must follow"},
 	{"OUT^127.0.0.1^ANY",
@@ -184,10 +185,10 @@ static const struct {
 	 "before the ':'"},
 	{"OUT^ANY^9000",
 	 "OUT^ANY^9000: ANY at column 5 stands only as the remote of OUT: write the "
-	 "[ip:]port that the client listens on"},
+	 "[ip:]port or unix:/path that the client listens on"},
 	{"OUT^any^any",
 	 "OUT^any^any: any at column 5 stands only as the remote of OUT: write the "
-	 "[ip:]port that the client listens on"},
+	 "[ip:]port or unix:/path that the client listens on"},
 	{"OUT^9000^ALL",
 	 "OUT^9000^ALL: at column 13 ':' and a port must follow"},
 	{"OUT^9000^0",
@@ -235,7 +236,7 @@ static const struct {
 	 "[ip:]port that the server listens on"},
 	{"IN^ANY^18080",
 	 "IN^ANY^18080: ANY at column 4 stands only as the remote of OUT: write what the "
-	 "client connects to: [ip:]port or name:port"},
+	 "client connects to: [ip:]port, name:port or unix:/path"},
 	{"IN^0^18080",
 	 "IN^0^18080: port 0 at column 4 is not in 1..65535"},
 	{"IN^127.0.0.1:0^18080",
@@ -264,7 +265,7 @@ static const struct {
 	 "the server listens on"},
 	{"IN^^18080",
 	 "IN^^18080: the local address is missing at column 4: write what the client "
-	 "connects to: [ip:]port or name:port"},
+	 "connects to: [ip:]port, name:port or unix:/path"},
 	{"IN^3000",
 	 "IN^3000: '^' and a third field are missing at column 8: write MODE^local^remote, "
 	 "such as OUT^9000^ANY"},
@@ -274,8 +275,8 @@ static const struct {
 	{"IN^70000^18080",
 	 "IN^70000^18080: port 70000 at column 4 is not in 1..65535"},
 	{"OUT^9000^unix:/tmp/x",
-	 "OUT^9000^unix:/tmp/x: \"/tmp/x\" at column 15: a port is a number from 0 to "
-	 "65535"},
+	 "OUT^9000^unix:/tmp/x: \"unix:/tmp/x\" at column 10: a server connects to no path that a "
+	 "client names: make it the server's --tcp-upstream and write ANY"},
 	{"OUT:9000:ANY",
 	 "OUT:9000:ANY: '^' and two fields are missing at column 13: write "
 	 "MODE^local^remote, such as OUT^9000^ANY"},
@@ -395,6 +396,55 @@ static void test_ranges(void **state)
 	assert_string_equal(error, "OUT^1^SOCKS5: SOCKS5 at column 7 is for tcp only");
 }
 
+static void assert_refused(enum mapping_proto proto, const char *text, const char *why)
+{
+	char error[MAPPING_ERROR_SIZE];
+	struct mapping m;
+
+	assert_int_equal(mapping_parse(&m, proto, text, strlen(text), error), RSTUN_E_MALFORMED);
+	assert_string_equal(error, why);
+}
+
+static void test_unix(void **state)
+{
+	static const char *const right[] = {
+		"OUT^unix:/run/x.sock^ANY", "OUT^unix:/run/x^db:80", "OUT^unix:/run/x^SOCKS5",
+		"IN^unix:/run/a:1-2^0.0.0.0:18080",
+	};
+	char error[MAPPING_ERROR_SIZE], buf[MAPPING_TEXT_SIZE], **list;
+	struct mapping m, port;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+		if (mapping_parse(&m, MAPPING_TCP, right[i], strlen(right[i]), error) != 0)
+			fail_msg("%s", error);
+		assert_string_equal(mapping_format(buf, sizeof(buf), &m), right[i]);
+		assert_int_equal(mapping_expand(&list, right[i], strlen(right[i]), error), 0);
+		assert_string_equal(list[0], right[i]); /* no range */
+		assert_null(list[1]);
+		mapping_expand_free(list);
+		assert_ptr_equal(mapping_listens(&m),
+				 m.mode == MAPPING_OUT ? &m.local : &m.remote);
+	}
+	assert_int_equal(mapping_parse(&port, MAPPING_TCP, "OUT^0^ANY", 9, error), 0);
+	assert_null(mapping_listens(&port));
+	assert_refused(MAPPING_TCP, "OUT^9000^unix:/a",
+		       "OUT^9000^unix:/a: \"unix:/a\" at column 10: a server connects to no path "
+		       "that a client names: make it the server's --tcp-upstream and write ANY");
+	assert_refused(MAPPING_TCP, "IN^3000^unix:/a",
+		       "IN^3000^unix:/a: \"unix:/a\" at column 9: a server listens on no path that "
+		       "a client names: write the [ip:]port that the server listens on");
+	assert_refused(MAPPING_UDP, "OUT^unix:/a^ANY",
+		       "OUT^unix:/a^ANY: \"unix:/a\" at column 5 is a UNIX socket, which is for "
+		       "tcp only");
+	assert_refused(MAPPING_UDP, "OUT^9000^unix:/a",
+		       "OUT^9000^unix:/a: \"unix:/a\" at column 10 is a UNIX socket, which is for "
+		       "tcp only");
+	assert_refused(MAPPING_TCP, "IN^unix:a^1",
+		       "IN^unix:a^1: \"a\" at column 9: the absolute path of a UNIX socket was "
+		       "expected: write unix:/path");
+}
+
 /* Every cut of good texts is judged without reading beyond it. */
 static void test_every_cut(void **state)
 {
@@ -470,7 +520,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_right), cmocka_unit_test(test_wrong),
-		cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_ranges), cmocka_unit_test(test_every_cut),
+		cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_every_cut), cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_thousand),
 	};
 

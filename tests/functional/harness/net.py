@@ -28,7 +28,9 @@ def family(host):
 
 
 def text(address):
-    """("::1", 80) -> "[::1]:80"."""
+    """("::1", 80) -> "[::1]:80"; the path of a UNIX socket -> "unix:/path"."""
+    if isinstance(address, str):
+        return f"unix:{address}"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -181,11 +183,13 @@ def all_of(tasks, timeout=120):
 # ---- the application's end ----
 
 def connect(address, timeout=30):
-    conn = socket.socket(family(address[0]), socket.SOCK_STREAM)
+    is_path = isinstance(address, str)
+    conn = socket.socket(socket.AF_UNIX if is_path else family(address[0]), socket.SOCK_STREAM)
     conn.settimeout(limit(timeout))
     try:
-        conn.connect(address[:2])
-        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        conn.connect(address if is_path else address[:2])
+        if not is_path:
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         conn.close()
         raise
@@ -255,8 +259,7 @@ class TcpUpstream:
     What the handler returns goes to result(); what it raises, too."""
 
     def __init__(self, handler, host=V4, port=0, backlog=512):
-        self.socket = socket.create_server((host, port), family=family(host), backlog=backlog)
-        self.address = self.socket.getsockname()[:2]
+        self.socket = self._listen(host, port, backlog)
         self.handler = handler
         self.accepted = 0
         self.peers = []
@@ -265,6 +268,11 @@ class TcpUpstream:
         self._changed = threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def _listen(self, host, port, backlog):
+        listener = socket.create_server((host, port), family=family(host), backlog=backlog)
+        self.address = listener.getsockname()[:2]
+        return listener
+
     def _accept(self):
         while True:
             try:
@@ -272,7 +280,8 @@ class TcpUpstream:
             except OSError:
                 return
             conn.settimeout(limit(60))
-            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if conn.family != socket.AF_UNIX:
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
                 self.accepted += 1
                 self.peers.append(peer)
@@ -308,6 +317,17 @@ class TcpUpstream:
         for conn in self.connections:
             with contextlib.suppress(OSError):
                 conn.close()
+
+
+class UnixUpstream(TcpUpstream):
+    """The same at a path, which is `host`."""
+
+    def _listen(self, host, port, backlog):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(host)
+        listener.listen(backlog)
+        self.address = host
+        return listener
 
 
 def echo(conn):
