@@ -41,7 +41,7 @@ const struct field config_mapping_fields[] = {
 		.name = "local", .type = FIELD_STRING, .max = CONFIG_MAPPING_MAX,
 		.offset = offsetof(struct config_mapping_keys, local), .argument = "[HOST:]PORT",
 		.help = "Instead of spec: the client's side. What it listens on (out), or what it "
-			"connects to (in).",
+			"connects to (in). For tcp it may be unix:/PATH.",
 	},
 	{
 		.name = "remote", .type = FIELD_STRING, .max = CONFIG_MAPPING_MAX,

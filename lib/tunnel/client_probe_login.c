@@ -36,6 +36,7 @@ static bool client_probe_is_in(const struct client_probe *p)
 static void client_probe_on_dialled(void *user, int fd, enum flow_error error)
 {
 	struct client_probe *p = user;
+	bool is_path = p->mapping.local.kind == TARGET_UNIX;
 
 	p->connector = NULL;
 	if (fd >= 0)
@@ -45,7 +46,12 @@ static void client_probe_on_dialled(void *user, int fd, enum flow_error error)
 	else if (error == FLOW_REFUSED)
 		client_probe_report(p, PROBE_FAILED, RSTUN_E_TARGET_REFUSED,
 				    "%s refused the connection from here: is the service there "
-				    "running, and is the port right?",
+				    "running, and is the %s right?",
+				    p->target, is_path ? "path" : "port");
+	else if (error == FLOW_DENIED && is_path)
+		client_probe_report(p, PROBE_FAILED, RSTUN_E_PERMISSION_DENIED,
+				    "%s: permission denied: may the user of the daemon connect to "
+				    "it?",
 				    p->target);
 	else
 		client_probe_report(p, PROBE_FAILED, RSTUN_E_TARGET_UNREACHABLE,

@@ -116,6 +116,7 @@ static void server_check_on_limit(void *user)
 static void server_check_on_connected(void *user, int fd, enum flow_error error)
 {
 	struct server_check *check = user;
+	bool is_path = check->session->login.upstream.kind == TARGET_UNIX;
 
 	check->connector = NULL;
 	if (fd >= 0)
@@ -125,7 +126,12 @@ static void server_check_on_connected(void *user, int fd, enum flow_error error)
 	else if (error == FLOW_REFUSED)
 		server_check_fail(check, RSTUN_E_TARGET_REFUSED,
 				  "%s refused the connection of the server: is the service there "
-				  "running, and is the port right?",
+				  "running, and is the %s right?",
+				  check->target, is_path ? "path" : "port");
+	else if (error == FLOW_DENIED && is_path)
+		server_check_fail(check, RSTUN_E_PERMISSION_DENIED,
+				  "%s: permission denied: may the user of the server connect to "
+				  "it?",
 				  check->target);
 	else if (error == FLOW_LIMIT)
 		server_check_fail(check, RSTUN_E_LIMIT_REACHED,

@@ -332,6 +332,19 @@ def test_explain(tunnelled, control, stack, path):
     assert f"unix:{path} accepts connections from here" in done.all, done
 
 
+def test_explain_the_upstream(daemon, control, stack, path):
+    """The server dials its own when it is asked about ANY."""
+    address = f"127.0.0.1:{net.free_port()}"
+    control.call("server.add", name="front", addr=address, password="secret",
+                 tcp_upstream=f"unix:{path}")
+    control.call("client.add", name="home", server_addr=address, password="secret")
+    control.call("mapping.add", name="app", spec="OUT^0^ANY", wait_ms=10000)
+    done = daemon.ctl("explain", "app")
+    assert done.status != 0 and "is the path right" in done.all, done
+    stack.callback(net.UnixUpstream(net.echo, path).close)
+    daemon.ctl("explain", "app", status=0)
+
+
 def test_configuration(make_daemon, fleet, stack, path, tmp_path):
     """Every place of a path in a configuration file, and a reload that takes one away."""
     upstream = net.UnixUpstream(net.echo, str(tmp_path / "upstream"))
