@@ -373,6 +373,7 @@ def test_configuration(make_daemon, fleet, stack, path, tmp_path):
     listens = f"[mapping out]\nmode = out\nlocal = unix:{path}\nremote = ANY\n"
     conf.write_text(text + listens)
     daemon = make_daemon("--config", conf)
+    daemon.connect().call("mapping.wait", name="in")
     check_echo(path)
     check_echo(entry)
     conf.write_text(text + listens + listens.replace("out]", "again]"))
