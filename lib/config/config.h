@@ -126,8 +126,8 @@ int server_config_check(struct server_config *c, void (*warn)(void *user, const 
 			void *user, char error[FIELD_ERROR_SIZE]);
 int client_config_check(struct client_config *c, void (*warn)(void *user, const char *text),
 			void *user, char error[FIELD_ERROR_SIZE]);
-/* What to connect to: "[ip:]port", "name:port"; NULL: TARGET_DEFAULT. RSTUN_E_MALFORMED with a
- * sentence in `error`. */
+/* What to connect to: "[ip:]port", "name:port", "unix:/path" (tcp); NULL: TARGET_DEFAULT.
+ * RSTUN_E_MALFORMED with a sentence in `error`. */
 int config_check_upstream(struct target *ret, enum mapping_proto proto, const char *text,
 			  char *error, size_t size);
 void server_config_free(struct server_config *c); /* members only; secrets are wiped */
