@@ -33,6 +33,5 @@ struct tcp_connect {
 };
 
 /* Starts connecting. Failure arrives through on_error(both): REFUSED, UNREACHABLE, TIMEOUT,
- * DENIED.
- * RSTUN_E_NOMEM, RSTUN_E_LIMIT_REACHED (no descriptor). */
+ * DENIED. RSTUN_E_NOMEM, RSTUN_E_LIMIT_REACHED (no descriptor). */
 int tcp_end_connect(struct end **ret, const struct tcp_connect *params);
