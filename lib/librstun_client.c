@@ -293,6 +293,8 @@ static int librstun_client_bind(const struct mapping *mapping, int *ret_fd)
 
 	if (mapping->mode == MAPPING_IN)
 		return 0;
+	if (mapping->local.kind != TARGET_ADDRESS) /* a path, whose file nobody would remove */
+		return RSTUN_E_UNSUPPORTED;
 	if (mapping->proto == MAPPING_TCP)
 		return tcp_listener_bind(listen, ret_fd, &bound);
 	return udp_bind(listen, ret_fd, &bound);

@@ -198,10 +198,10 @@ RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
 /* Frees it with its mappings and channels, at once, see rstun_context_free. */
 RSTUN_API void rstun_client_free(struct rstun_client *client);
 
-/* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges. The address of
- * OUT is listened on when this returns; port 0 is any free one. *ret_id is its number, from 1, never
- * used again by the client. `error` as above. RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE,
- * RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
+/* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges, and OUT listens
+ * on no path (RSTUN_E_UNSUPPORTED). The address of OUT is listened on when this returns; port 0 is
+ * any free one. *ret_id is its number, from 1, never used again by the client. `error` as above.
+ * RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
 RSTUN_API int rstun_client_add_mapping(struct rstun_client *client, const char *text,
 				       enum rstun_proto proto, uint64_t *ret_id, char *error,
 				       size_t error_size);
