@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * librstun: tunnels of rstun in a program of yours. A client logs in to an rstun server and holds
- * mappings (ports, as the daemon has them) and channels: TCP streams through the tunnel that need no
- * port on this machine. Manual: librstun(3).
+ * mappings (ports, as the daemon has them) and channels: TCP streams through the tunnel that need
+ * no port on this machine. Manual: librstun(3).
  *
  * Objects. A context sits on an event_base of libevent that you made and run. It owns its clients,
  * a client owns its channels: freeing one frees what it owns, and no callback comes for any of it
@@ -16,8 +16,8 @@
  * ends it (assert) where the library was built without NDEBUG, and is RSTUN_E_WRONG_THREAD, or
  * nothing at all from a function without a result, where it was built with it.
  *
- * Callbacks come from the event loop, never from inside a call of yours; on_log and on_socket, which
- * must not call the library, come from anywhere. What a callback is given is borrowed for the call.
+ * Callbacks come from the event loop, never from inside a call of yours; on_log and on_socket,
+ * which must not call the library, come from anywhere. What they get is borrowed for the call.
  *
  * Errors are values: 0 or a negative enum rstun_error. Arguments named ret_ are untouched on
  * failure. Times are milliseconds, sizes bytes. Texts are UTF-8 and end with a NUL. No argument may
@@ -125,9 +125,9 @@ RSTUN_API int rstun_context_set_log(struct rstun_context *context, enum rstun_lo
 				    void *user);
 
 /* on_socket (NULL = none) sees each socket of the clients that are made after this before it is
- * bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC, of name servers
- * and of what mappings IN lead to here. Not listeners of mappings OUT. The descriptor stays the
- * library's. What it does not return 0 for is not used: that attempt fails with
+ * bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC, of name
+ * servers and of what mappings IN lead to here. Not listeners of mappings OUT. The descriptor stays
+ * the library's. What it does not return 0 for is not used: that attempt fails with
  * RSTUN_E_PERMISSION_DENIED. It must not call the library. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_context_set_socket_hook(struct rstun_context *context,
 					    int (*on_socket)(void *user, int fd), void *user);
@@ -155,7 +155,7 @@ struct rstun_state_change {
 	enum rstun_state before, now;
 	int error;                    /* why, enum rstun_error; 0 = none */
 	const char *text;             /* the reason or a remark in words; "" = none */
-	const char *bound;            /* address that is listened on: OUT here, IN on the server; "" */
+	const char *bound;            /* address listened on: OUT here, IN on the server; "" */
 	const char *server;           /* address of the server; "" = none yet */
 	const char *server_software;  /* "rstund 0.1.0"; "" = not known */
 	uint64_t next_retry_ms;       /* RECONNECTING, FAILED: so long until the next attempt */
@@ -164,9 +164,9 @@ struct rstun_state_change {
 };
 
 /* Options are those of "rstund client" in rstund(8), under their long names, as text:
- * {"server-addr", "example.org:3515"}, {"password", "..."}; also "cert-pem", certificates themselves
- * instead of "cert". Not those of the daemon (workers, state-dir, loglevel, ...), not tcp-mappings
- * and udp-mappings (rstun_client_add_mapping) and not password-file. */
+ * {"server-addr", "example.org:3515"}, {"password", "..."}; also "cert-pem", certificates
+ * themselves instead of "cert". Not those of the daemon (workers, state-dir, loglevel, ...), not
+ * tcp-mappings and udp-mappings (rstun_client_add_mapping) and not password-file. */
 struct rstun_option {
 	const char *name, *value;
 };
@@ -191,8 +191,8 @@ RSTUN_API int rstun_client_new(struct rstun_client **ret, struct rstun_context *
 
 /* No new flows and channels from now on (RSTUN_E_SHUTTING_DOWN). TCP flows and channels that are
  * open may go on until they end, but not longer than grace_ms; what is left then is cut, channels
- * get on_error with RSTUN_E_SHUTTING_DOWN. on_stopped follows once; the client is still to be freed.
- * A second call does nothing. RSTUN_E_WRONG_THREAD. */
+ * get on_error with RSTUN_E_SHUTTING_DOWN. on_stopped follows once; the client is still to be
+ * freed. A second call does nothing. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
 
 /* Frees it with its mappings and channels, at once, see rstun_context_free. */
@@ -201,13 +201,15 @@ RSTUN_API void rstun_client_free(struct rstun_client *client);
 /* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges, and OUT listens
  * on no path (RSTUN_E_UNSUPPORTED). The address of OUT is listened on when this returns; port 0 is
  * any free one. *ret_id is its number, from 1, never used again by the client. `error` as above.
- * RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
+ * RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN,
+ * RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
 RSTUN_API int rstun_client_add_mapping(struct rstun_client *client, const char *text,
 				       enum rstun_proto proto, uint64_t *ret_id, char *error,
 				       size_t error_size);
 
 /* Takes a mapping away: its port is free when this returns. TCP flows may go on for grace_ms. Its
- * change to RSTUN_STATE_STOPPED tells that it has ended. RSTUN_E_NOT_FOUND, RSTUN_E_WRONG_THREAD. */
+ * change to RSTUN_STATE_STOPPED tells that it has ended. RSTUN_E_NOT_FOUND,
+ * RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id,
 					  uint64_t grace_ms);
 
@@ -233,9 +235,9 @@ struct rstun_channel_ops {
 	void (*on_closed)(struct rstun_channel *channel, void *user);
 	/* It failed, bytes that were not read are gone. RSTUN_E_TARGET_REFUSED,
 	 * RSTUN_E_TARGET_UNREACHABLE, RSTUN_E_DNS_FAILED, RSTUN_E_ACCESS_DENIED, RSTUN_E_TIMEOUT
-	 * (the target, or the tunnel did not come up in 5 s), RSTUN_E_AUTH_FAILED (and whatever else
-	 * keeps the tunnel down), RSTUN_E_RESET, RSTUN_E_SHUTTING_DOWN, ...; `text` says it in
-	 * words. The original server (rstun) gives RSTUN_E_RESET for all that goes wrong behind it. */
+	 * (the target, or the tunnel did not come up in 5 s), RSTUN_E_AUTH_FAILED (and whatever
+	 * else keeps the tunnel down), RSTUN_E_RESET, RSTUN_E_SHUTTING_DOWN, ...; `text` says it in
+	 * words. The original server (rstun) gives RSTUN_E_RESET for what goes wrong behind it. */
 	void (*on_error)(struct rstun_channel *channel, void *user, int error, const char *text);
 };
 
@@ -253,9 +255,9 @@ RSTUN_API int rstun_channel_open(struct rstun_channel **ret, struct rstun_client
 RSTUN_API ssize_t rstun_channel_read(struct rstun_channel *channel, void *buffer, size_t bytes);
 
 /* Takes up to `bytes` bytes, as many as there is room for, and returns how many: fewer than given
- * (0 too) when it is full or not open yet; on_writable (or on_open) follows then. What waits for the
- * far side is bounded. RSTUN_E_CLOSED after rstun_channel_finish; when the far side wants no more,
- * its reason, RSTUN_E_RESET mostly; errors as for reading. */
+ * (0 too) when it is full or not open yet; on_writable (or on_open) follows then. What waits for
+ * the far side is bounded. RSTUN_E_CLOSED after rstun_channel_finish; when the far side wants no
+ * more, its reason, RSTUN_E_RESET mostly; errors as for reading. */
 RSTUN_API ssize_t rstun_channel_write(struct rstun_channel *channel, const void *data,
 				      size_t bytes);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dynamic forwarding: the dialogue before the flow. The request is read into a buffer, because more
- * than it may have come; what is behind it is the flow's first bytes. "Connected" is said as soon as
- * there is a stream: the far side says nothing before the first byte, and a target that it cannot
- * reach is a reset. A channel begins where the dialogue ends.
+ * than it may have come; what is behind it is the flow's first bytes. "Connected" is said as soon
+ * as there is a stream: the far side says nothing before the first byte, and a target that it
+ * cannot reach is a reset. A channel begins where the dialogue ends; that of a program has no
+ * socket.
  */
 #include "tunnel/flow_asked.h"
 

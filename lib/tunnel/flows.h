@@ -151,8 +151,8 @@ struct flow_channel {
 	 * `status_fd` gets a line at the flow's end, "0" or an error's number (negated) and text; and
 	 * pass_fd, its other end, goes to fd with the reply (SCM_RIGHTS). */
 	int status_fd, pass_fd;
-	/* Once: 0 = it is a flow now; or why not, and the descriptor has been closed, without a word.
-	 * May come from inside the call. */
+	/* Once: 0 = it is a flow now; or why not, and the descriptor has been closed, without a
+	 * word. May come from inside the call. */
 	void (*done)(void *user, int error, const char *text);
 	void *user;
 };

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc; its
-header in C and C++, its symbols, and the example, which fetches a page through a tunnel."""
+"""librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc;
+its header in C and C++, its symbols, and the example, which fetches a page through a tunnel."""
 import os
 import re
 import shutil
@@ -55,8 +55,8 @@ def stage(tmp_path_factory):
 def fetch(stage, tmp_path_factory):
     """The example, built as its head says; with sanitizers where the library has them."""
     prefix, environ = stage
-    flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs", "librstun",
-                env=environ).split()
+    flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs",
+                "librstun", env=environ).split()
     sanitizers = re.findall(r"-fsanitize\S+", make_variable("RSTUN_CFLAGS"))
     program = str(tmp_path_factory.mktemp("fetch") / "fetch")
     run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, EXAMPLE, *flags, "-o", program)
@@ -123,7 +123,7 @@ def test_symbols():
 def test_every_function_is_declared_once_and_documented():
     header = text("lib/rstun.h")
     for name in functions_of_header():
-        assert re.search(rf"\*/\nRSTUN_API [^;]*\b{name}\(", header), f"{name}: no comment before it"
+        assert re.search(rf"\*/\nRSTUN_API [^;]*\b{name}\(", header), f"{name}: no comment"
 
 
 @pytest.mark.parametrize("compiler, standard, suffix", [

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program of librstun for tests. Not in libtestrig: only its tests have the library.
+ */
+#include "tests/unit/program.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LIMIT_S 20
+
+struct rig program_rig;
+struct event_base *program_base;
+
+/* ---- callbacks ---- */
+
+void program_free(struct program *p, enum program_freeing what)
+{
+	p->freed = true;
+	if (what == PROGRAM_FREE_CHANNEL)
+		rstun_channel_free(p->channel);
+	if (what == PROGRAM_FREE_CLIENT)
+		rstun_client_free(p->client);
+	if (what == PROGRAM_FREE_CONTEXT)
+		rstun_context_free(p->context);
+	p->channel = NULL;
+	if (what >= PROGRAM_FREE_CLIENT)
+		p->client = NULL;
+	if (what == PROGRAM_FREE_CONTEXT)
+		p->context = NULL;
+}
+
+static void program_called(struct program *p, enum program_call call)
+{
+	assert_false(p->freed); /* nothing comes after that */
+	p->calls[call]++;
+	if (p->freeing != PROGRAM_FREE_NOTHING && p->in == call)
+		program_free(p, p->freeing);
+}
+
+static void on_open(struct rstun_channel *channel, void *user)
+{
+	(void)channel;
+	program_called(user, PROGRAM_OPEN);
+}
+
+static void on_readable(struct rstun_channel *channel, void *user)
+{
+	(void)channel;
+	program_called(user, PROGRAM_READABLE);
+}
+
+static void on_writable(struct rstun_channel *channel, void *user)
+{
+	(void)channel;
+	program_called(user, PROGRAM_WRITABLE);
+}
+
+static void on_end(struct rstun_channel *channel, void *user)
+{
+	(void)channel;
+	program_called(user, PROGRAM_END);
+}
+
+static void on_closed(struct rstun_channel *channel, void *user)
+{
+	(void)channel;
+	program_called(user, PROGRAM_CLOSED);
+}
+
+static void on_error(struct rstun_channel *channel, void *user, int error, const char *text)
+{
+	struct program *p = user;
+
+	(void)channel;
+	p->error = error;
+	program_called(p, PROGRAM_ERROR);
+	snprintf(p->text, sizeof(p->text), "%s", text); /* still good, whatever was freed */
+}
+
+const struct rstun_channel_ops program_ops = {
+	.size = sizeof(struct rstun_channel_ops),
+	.on_open = on_open,
+	.on_readable = on_readable,
+	.on_writable = on_writable,
+	.on_end = on_end,
+	.on_closed = on_closed,
+	.on_error = on_error,
+};
+
+static void on_state(struct rstun_client *client, void *user,
+		     const struct rstun_state_change *change)
+{
+	struct program *p = user;
+
+	(void)client;
+	p->changes[change->now]++;
+	p->last = *change;
+	snprintf(p->bound, sizeof(p->bound), "%s", change->bound);
+}
+
+static void on_stopped(struct rstun_client *client, void *user)
+{
+	struct program *p = user;
+
+	assert_ptr_equal(client, p->client);
+	p->stopped++;
+}
+
+static void on_log(void *user, enum rstun_log_level level, const char *scope, const char *text)
+{
+	struct program *p = user;
+
+	(void)level;
+	assert_null(strstr(text, "secret"));
+	assert_non_null(scope);
+	p->lines++;
+}
+
+static int on_socket(void *user, int fd)
+{
+	struct program *p = user;
+
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	p->sockets++;
+	return p->refuse_sockets;
+}
+
+/* ---- running ---- */
+
+static void on_limit(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)user = true;
+}
+
+/* Runs the loop until `test` is true. */
+void program_run_until(bool (*test)(struct program *p), struct program *p)
+{
+	const struct timeval limit = {.tv_sec = LIMIT_S};
+	struct event *timer;
+	bool late = false;
+
+	timer = event_new(program_base, -1, 0, on_limit, &late);
+	event_add(timer, &limit);
+	while (!test(p) && !late)
+		event_base_loop(program_base, EVLOOP_ONCE);
+	event_free(timer);
+	if (late)
+		fail_msg("nothing happened in %d s; error %d %s", LIMIT_S, p->error, p->text);
+}
+
+bool program_is_open(struct program *p)
+{
+	return p->calls[PROGRAM_OPEN] > 0;
+}
+
+bool program_is_readable(struct program *p)
+{
+	return p->calls[PROGRAM_READABLE] > 0;
+}
+
+bool program_is_ended(struct program *p)
+{
+	return p->calls[PROGRAM_END] > 0;
+}
+
+bool program_is_closed(struct program *p)
+{
+	return p->calls[PROGRAM_CLOSED] > 0;
+}
+
+bool program_has_failed(struct program *p)
+{
+	return p->calls[PROGRAM_ERROR] > 0;
+}
+
+bool program_is_up(struct program *p)
+{
+	return p->changes[RSTUN_STATE_TUNNELING] > 0;
+}
+
+bool program_is_stopped(struct program *p)
+{
+	return p->stopped > 0;
+}
+
+/* ---- the far side: blocking sockets, while the loop runs ---- */
+
+static void on_fd(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	*(bool *)user = true;
+}
+
+static void run_until_readable(int fd)
+{
+	const struct timeval limit = {.tv_sec = LIMIT_S};
+	struct event *event;
+	bool done = false;
+
+	event = event_new(program_base, fd, EV_READ, on_fd, &done);
+	event_add(event, &limit);
+	while (!done)
+		event_base_loop(program_base, EVLOOP_ONCE);
+	event_free(event);
+}
+
+int program_far_accept(void)
+{
+	run_until_readable(pair_upstream[0]);
+	return app_accept(pair_upstream[0]);
+}
+
+void program_far_expect(int fd, const char *text)
+{
+	run_until_readable(fd);
+	app_expect(fd, text, strlen(text));
+}
+
+void program_far_expect_end(int fd)
+{
+	run_until_readable(fd);
+	app_expect_end(fd);
+	close(fd);
+}
+
+void program_far_expect_reset(int fd)
+{
+	run_until_readable(fd);
+	app_expect_reset(fd);
+	close(fd);
+}
+
+/* ---- beginning and end ---- */
+
+const char *program_server(char buf[ADDRESS_TEXT_SIZE])
+{
+	return address_format(buf, ADDRESS_TEXT_SIZE, &program_rig.server_address);
+}
+
+void program_start(struct program *p, const char *password)
+{
+	static const struct rstun_client_ops ops = {
+		.size = sizeof(ops),
+		.on_state = on_state,
+		.on_stopped = on_stopped,
+	};
+	char server[ADDRESS_TEXT_SIZE], error[256] = "";
+	const struct rstun_option options[] = {
+		{"server-addr", program_server(server)},
+		{"password", password},
+		{"cipher", "aes-128-gcm"},
+	};
+
+	memset(p, 0, sizeof(*p));
+	assert_int_equal(rstun_context_new(&p->context, program_base), 0);
+	rstun_context_set_log(p->context, RSTUN_LOG_TRACE, on_log, p);
+	rstun_context_set_socket_hook(p->context, on_socket, p);
+	if (rstun_client_new(&p->client, p->context, options, 3, &ops, p, error, sizeof(error)))
+		fail_msg("%s", error);
+}
+
+void program_open(struct program *p, const char *target)
+{
+	assert_int_equal(rstun_channel_open(&p->channel, p->client, target, &program_ops, p), 0);
+	for (int i = 0; i < PROGRAM_CALLS; i++) /* nothing comes from inside */
+		assert_int_equal(p->calls[i], 0);
+}
+
+void program_end(struct program *p)
+{
+	rstun_context_free(p->context);
+	p->context = NULL;
+	/* Nothing of it is left in the program's program_base. */
+	assert_int_equal(event_base_get_num_events(program_base, EVENT_BASE_COUNT_ADDED), 0);
+}
+
+int program_setup(void **state)
+{
+	(void)state;
+	program_base = event_base_new();
+	assert_non_null(program_base);
+	memset(&program_rig, 0, sizeof(program_rig));
+	rig_init(&program_rig);
+	program_rig.server_config.tcp_upstream = (struct target){.kind = TARGET_ADDRESS};
+	pair_upstream[0] = app_listen(MAPPING_TCP, &program_rig.server_config.tcp_upstream.address);
+	rig_start_server(&program_rig);
+	return 0;
+}
+
+int program_teardown(void **state)
+{
+	(void)state;
+	rig_done(&program_rig);
+	close(pair_upstream[0]);
+	event_base_free(program_base);
+	return 0;
+}
+
+/* An address of this machine where program_nobody listens. */
+const char *program_nobody(char buf[ADDRESS_TEXT_SIZE])
+{
+	struct address address;
+
+	close(app_listen(MAPPING_TCP, &address));
+	return address_format(buf, ADDRESS_TEXT_SIZE, &address);
+}
+
+/* ---- upstreams in threads ---- */
+
+static void *program_upstream_run(void *user)
+{
+	struct program_upstream *u = user;
+	int fd = app_accept(pair_upstream[0]);
+	static uint8_t zeros[65536];
+	uint8_t buf[65536];
+	ssize_t n;
+
+	while (u->takes && (n = recv(fd, buf, sizeof(buf), 0)) > 0)
+		if (u->echo && send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
+			break;
+	while (!u->takes && u->sent < u->bytes &&
+	       (n = send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL)) > 0)
+		u->sent += (size_t)n;
+	close(fd);
+	return NULL;
+}
+
+void program_upstream_start(struct program_upstream *u)
+{
+	assert_int_equal(pthread_create(&u->thread, NULL, program_upstream_run, u), 0);
+}
