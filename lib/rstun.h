@@ -225,8 +225,8 @@ struct rstun_channel_ops {
 	/* Bytes arrived. Comes again only for more of them: read until RSTUN_E_AGAIN, or remember
 	 * that there is something. As long as nothing is read the far side is held back. */
 	void (*on_readable)(struct rstun_channel *channel, void *user);
-	/* There is room again after a write took less than it was given; or the far side wants no
-	 * more bytes, which the next write tells. */
+	/* There is room again, half of all that can wait, after a write took less than it was given;
+	 * or the far side wants no more bytes, which the next write tells. */
 	void (*on_writable)(struct rstun_channel *channel, void *user);
 	/* The far side has sent everything, and all of it has been read. */
 	void (*on_end)(struct rstun_channel *channel, void *user);

@@ -47,6 +47,7 @@ struct program {
 	char text[256];
 	enum program_freeing freeing; /* in the call `in` */
 	enum program_call in;
+	bool filled; /* the channel, once: a test's own note */
 	bool freed;
 };
 
