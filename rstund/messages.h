@@ -203,6 +203,7 @@ struct message {
 			uint64_t count; /* KILL_FLOWS: ended */
 			int error; /* TEST: it could not begin; OPEN_CHANNEL: it is none */
 			char text[MESSAGE_TEXT_SIZE]; /* OPEN_CHANNEL, with an error */
+			uint64_t took_ns; /* REPORT: how long the worker was at it */
 		} gathered;
 	};
 	_Alignas(8) uint8_t data[];

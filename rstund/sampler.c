@@ -13,7 +13,7 @@
 #define SAMPLER_TIMEOUT_MS 1000 /* a worker that hangs */
 #define SAMPLER_RATES_NS (60 * CLOCK_NS_PER_S)
 #define SAMPLER_MIN_NS (100 * CLOCK_NS_PER_MS)
-#define SAMPLER_REST 16 /* times as long as the last answer took */
+#define SAMPLER_REST 16 /* times as long as the workers were at the last answer */
 #define SAMPLER_REST_MAX_NS (40 * CLOCK_NS_PER_MS)
 
 static void sampler_ask(struct sampler *s);
@@ -45,6 +45,8 @@ static void sampler_on_message(void *user, const struct message *m)
 	struct sampler *s = user;
 	struct role *role;
 
+	if (m->kind == MESSAGE_GATHERED)
+		s->took_ns += m->gathered.took_ns;
 	if (m->kind != MESSAGE_COUNTERS)
 		return;
 	role = role_find(s->daemon, m->role);
@@ -90,8 +92,8 @@ static void sampler_on_done(void *user, bool complete)
 	(void)complete;
 	s->gather = NULL;
 	s->sampled_ns = loop_now(&s->daemon->loop);
-	s->rest_until_ns = s->sampled_ns + clock_min((s->sampled_ns - s->asked_ns) * SAMPLER_REST,
-						     SAMPLER_REST_MAX_NS);
+	s->rest_until_ns =
+		s->sampled_ns + clock_min(s->took_ns * SAMPLER_REST, SAMPLER_REST_MAX_NS);
 	sampler_sum(s->daemon);
 	TAILQ_CONCAT(&s->answered, &s->asked, link);
 	if (!TAILQ_EMPTY(&s->next))
@@ -120,7 +122,7 @@ static void sampler_ask(struct sampler *s)
 		loop_timer_arm(&s->rest_timer, s->rest_until_ns);
 		return;
 	}
-	s->asked_ns = loop_now(&d->loop);
+	s->took_ns = 0;
 	if (gather_new(&s->gather, &d->gathers, &sampler_ops, s, SAMPLER_TIMEOUT_MS) != 0) {
 		/* Memory is short: those who wait get their answer a little later. */
 		sampler_arm(s);

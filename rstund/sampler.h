@@ -42,7 +42,7 @@ struct sampler {
 	uint64_t interval_ns;        /* subscribers' shortest; CLOCK_NEVER = none */
 	uint64_t rates_until_ns;     /* until then once a second */
 	uint64_t sampled_ns;         /* when the last counters came; 0 = never */
-	uint64_t asked_ns;           /* when they were asked for */
+	uint64_t took_ns;    /* the workers together, for the last answer */
 	uint64_t rest_until_ns;      /* the workers are left alone until then */
 	struct rates total;          /* of everything; the others are in control/inventory.h */
 };

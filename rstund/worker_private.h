@@ -50,6 +50,7 @@ LIST_HEAD(worker_tests, worker_test);
 struct worker_report {
 	uint64_t gather;
 	struct worker_role *role; /* NULL: none is under way */
+	uint64_t took_ns;         /* its pieces so far */
 	struct loop_task task;
 };
 
@@ -83,6 +84,7 @@ void worker_tell_removed(struct worker *w, unsigned role, uint64_t id, uint64_t 
 void worker_tell_counters(struct worker_role *r);
 void worker_tell_flows(struct worker_role *r, uint64_t gather, uint64_t owner_id, uint64_t max);
 void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int error);
+void worker_tell_reported(struct worker *w, uint64_t gather, uint64_t took_ns);
 /* `text` "": none. */
 void worker_tell_opened(struct worker *w, uint64_t gather, int error, const char *text);
 void worker_tell_probed(struct worker *w, unsigned role, uint64_t session_id, bool alive);

@@ -6,6 +6,7 @@
  */
 #include "rstund/worker_private.h"
 
+#include "base/clock.h"
 #include "rstund/messages.h"
 #include "tunnel/client.h"
 #include "tunnel/server.h"
@@ -57,7 +58,7 @@ static void worker_report_go_to(struct worker *w, struct worker_role *r)
 {
 	w->report.role = r;
 	if (r == NULL) {
-		worker_tell_gathered(w, w->report.gather, 0, 0);
+		worker_tell_reported(w, w->report.gather, w->report.took_ns);
 		return;
 	}
 	if (r->server != NULL)
@@ -67,9 +68,9 @@ static void worker_report_go_to(struct worker *w, struct worker_role *r)
 	loop_task_schedule(&w->loop, &w->report.task);
 }
 
-static void worker_report_on_task(void *user)
+/* False: that was the role's last one. */
+static bool worker_report_make_piece(struct worker *w)
 {
-	struct worker *w = user;
 	struct worker_role *r = w->report.role;
 	struct worker_report_piece piece = {.worker = w};
 	struct tunnel_counters sum;
@@ -88,10 +89,20 @@ static void worker_report_on_task(void *user)
 		piece.message->counters.summed = true;
 	}
 	worker_report_tell(w, piece.message);
+	return more;
+}
+
+static void worker_report_on_task(void *user)
+{
+	struct worker *w = user;
+	uint64_t began_ns = clock_now_ns();
+	bool more = worker_report_make_piece(w);
+
+	w->report.took_ns += clock_now_ns() - began_ns;
 	if (more)
 		loop_task_schedule(&w->loop, &w->report.task);
 	else
-		worker_report_go_to(w, LIST_NEXT(r, link));
+		worker_report_go_to(w, LIST_NEXT(w->report.role, link));
 }
 
 void worker_report_init(struct worker *w)
@@ -103,6 +114,7 @@ void worker_report_start(struct worker *w, uint64_t gather)
 {
 	loop_task_cancel(&w->loop, &w->report.task);
 	w->report.gather = gather;
+	w->report.took_ns = 0;
 	worker_report_go_to(w, LIST_FIRST(&w->roles));
 }
 

@@ -134,6 +134,16 @@ void worker_tell_gathered(struct worker *w, uint64_t gather, uint64_t count, int
 	worker_tell(w, m);
 }
 
+void worker_tell_reported(struct worker *w, uint64_t gather, uint64_t took_ns)
+{
+	struct message *m = worker_gathered(w, gather, 0);
+
+	if (m == NULL)
+		return;
+	m->gathered.took_ns = took_ns;
+	worker_tell(w, m);
+}
+
 void worker_tell_opened(struct worker *w, uint64_t gather, int error, const char *text)
 {
 	struct message *m = worker_gathered(w, gather, error);
