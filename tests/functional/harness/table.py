@@ -145,7 +145,11 @@ class TcpTable:
         link = make_link()
         entry = link.map("tcp", route, (net.V4, net.free_port()))
         link.start()
-        with net.connect(entry) as conn:
+        try:
+            conn = net.connect(entry)
+        except ConnectionResetError:
+            return  # the reset came before connect() had returned
+        with conn:
             try:
                 conn.sendall(b"anybody?")
             except (BrokenPipeError, ConnectionResetError):
