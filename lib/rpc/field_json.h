@@ -63,5 +63,8 @@ json_t *field_json_string(const char *text);
 /* The row's name in JSON. Returns buf. */
 const char *field_json_name(char buf[FIELD_JSON_NAME_SIZE], const struct field *row);
 
+/* The row of a member's name, NULL = none. */
+const struct field *field_json_find(const struct field_rows *rows, const char *key);
+
 /* Whether the row has a JSON form at all. */
 bool field_json_has(const struct field *row);

@@ -170,6 +170,16 @@ struct held_mapping *daemon_rig_find(struct daemon_rig *r, const char *name_or_s
 	return NULL;
 }
 
+void daemon_rig_assert_list(char *const *list, const char *joined)
+{
+	char text[2048] = "";
+
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+			 i > 0 ? ", " : "", list[i]);
+	assert_string_equal(text, joined);
+}
+
 void daemon_rig_assert_spec(const struct held_mapping *m, const char *spec)
 {
 	char text[MAPPING_TEXT_SIZE];

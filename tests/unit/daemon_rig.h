@@ -36,5 +36,7 @@ struct held_mapping *daemon_rig_mapping(struct daemon_rig *r, const char *client
 void daemon_rig_let_go(struct daemon_rig *r, uint64_t number);
 /* By name or spec; NULL = it is not there. */
 struct held_mapping *daemon_rig_find(struct daemon_rig *r, const char *name_or_spec);
+/* The entries, with ", " between them. */
+void daemon_rig_assert_list(char *const *list, const char *joined);
 /* The mapping says this, "OUT^9000^ANY". */
 void daemon_rig_assert_spec(const struct held_mapping *m, const char *spec);

@@ -96,22 +96,12 @@ static void assert_applied(int rc)
 		fail_msg("%s", error.message);
 }
 
-static void assert_list(char *const *list, const char *joined)
-{
-	char text[1024] = "";
-
-	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
-			 i > 0 ? " " : "", list[i]);
-	assert_string_equal(text, joined);
-}
-
 static void assert_told(const char *added, const char *changed, const char *removed,
 			uint64_t unchanged)
 {
-	assert_list(result.added, added);
-	assert_list(result.changed, changed);
-	assert_list(result.removed, removed);
+	daemon_rig_assert_list(result.added, added);
+	daemon_rig_assert_list(result.changed, changed);
+	daemon_rig_assert_list(result.removed, removed);
 	assert_int_equal(result.unchanged, unchanged);
 }
 
@@ -195,7 +185,7 @@ static void prune_leaves_what_is_not_its_own(void **state)
 	m->caller = 7;
 	daemon_rig_mapping(&rig, "home", "gone", "IN^6^4006", RPC_ORIGIN_RUNTIME);
 	assert_applied(apply(list, (struct rpc_mapping_apply_params){.prune = true}, S));
-	assert_told("", "", IN2 " old gone", 1);
+	assert_told("", "", IN2 ", old, gone", 1);
 	assert_non_null(daemon_rig_find(&rig, "file"));
 	assert_non_null(daemon_rig_find(&rig, "run"));
 	assert_null(daemon_rig_find(&rig, "gone"));
@@ -246,7 +236,7 @@ static void addresses_can_be_swapped(void **state)
 	three();
 	inventory_set_state(&rig.d.inventory, daemon_rig_find(&rig, "web"), RPC_STATE_TUNNELING, 1);
 	assert_applied(apply(list, (struct rpc_mapping_apply_params){.prune = false}, S));
-	assert_told("", "web old", "", 0);
+	assert_told("", "web, old", "", 0);
 	assert_int_equal(daemon_rig_find(&rig, "web")->state, RPC_STATE_IDLE);
 	daemon_rig_assert_spec(daemon_rig_find(&rig, "web"), IN3);
 	daemon_rig_assert_spec(daemon_rig_find(&rig, "old"), IN1);
@@ -263,7 +253,7 @@ static void dry_run_changes_nothing(void **state)
 	three();
 	assert_applied(apply(list, params, S));
 	assert_true(result.dry_run);
-	assert_told("new", "web", IN2 " old", 0);
+	assert_told("new", "web", IN2 ", old", 0);
 	assert_null(rig.d.apply);
 	assert_int_equal(rig.d.inventory.states.total, 3);
 	daemon_rig_assert_spec(daemon_rig_find(&rig, "web"), IN1);
@@ -401,7 +391,7 @@ static void carry_out_much(uint64_t within_s, uint64_t now_ns)
 	hold_mapping_pause(&rig.d, daemon_rig_find(&rig, "old"), true, 0, &error);
 	daemon_rig_let_go(&rig, daemon_rig_find(&rig, "old")->number);
 	assert_applied(apply(much, params, now_ns));
-	assert_told("new", "web", IN2 " old", 0);
+	assert_told("new", "web", IN2 ", old", 0);
 	assert_int_equal(result.revert_in_ms, within_s * 1000);
 	assert_null(daemon_rig_find(&rig, "old"));
 	/* The file is as before: a crash would undo it. */

@@ -179,7 +179,7 @@ static void test_refused_target(void **state)
 	assert_int_equal(rstun_channel_write(p.channel, &byte, 1), RSTUN_E_TARGET_REFUSED);
 	rstun_channel_free(p.channel);
 	memset(p.calls, 0, sizeof(p.calls));
-	program_open(&p, "a-name-that-program_nobody-has.invalid:80");
+	program_open(&p, "a-name-that-nobody-has.invalid:80");
 	program_run_until(program_has_failed, &p);
 	assert_int_equal(p.error, RSTUN_E_DNS_FAILED);
 	program_end(&p);

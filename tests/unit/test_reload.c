@@ -104,22 +104,12 @@ static void assert_refused(const char *text, int code, const char *message)
 	assert_int_equal(rig.d.inventory.states.total, total);
 }
 
-static void assert_list(char *const *list, const char *joined)
-{
-	char text[2048] = "";
-
-	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
-			 i > 0 ? ", " : "", list[i]);
-	assert_string_equal(text, joined);
-}
-
 static void assert_told(const char *added, const char *changed, const char *removed,
 			uint64_t unchanged)
 {
-	assert_list(result.added, added);
-	assert_list(result.changed, changed);
-	assert_list(result.removed, removed);
+	daemon_rig_assert_list(result.added, added);
+	daemon_rig_assert_list(result.changed, changed);
+	daemon_rig_assert_list(result.removed, removed);
 	assert_int_equal(result.unchanged, unchanged);
 }
 
@@ -142,7 +132,7 @@ static void the_same_file_changes_nothing(void **state)
 	assert_int_equal(inventory_server(&rig.d.inventory, "main")->state, RPC_SERVER_LISTENING);
 	assert_reloaded(HOME "tcp-mappings = IN^3^4003\n" MAIN WEB OLD);
 	assert_told("", "", "", 5);
-	assert_list(result.warnings, "");
+	daemon_rig_assert_list(result.warnings, "");
 	assert_ptr_equal(daemon_rig_find(&rig, "web")->role, role);
 	assert_ptr_equal(inventory_server(&rig.d.inventory, "main")->role, server);
 	assert_non_null(strstr(rig.log, "reload: 0 added, 0 changed, 0 removed, 5 unchanged"));
@@ -353,14 +343,14 @@ static void what_needs_a_restart_is_said(void **state)
 	(void)state;
 	start(HOME);
 	assert_reloaded("[daemon]\nworkers = 3\nlog-format = json\n" HOME);
-	assert_list(result.warnings,
+	daemon_rig_assert_list(result.warnings,
 		    "workers is another one in the file: it takes effect when the daemon is started "
 		    "anew, log-format is another one in the file: it takes effect when the daemon is "
 		    "started anew");
 	/* What the command line says wins, so it is nothing new. */
 	rig.params.given = UINT32_MAX;
 	assert_reloaded("[daemon]\nworkers = 3\nlog-format = json\n" HOME);
-	assert_list(result.warnings, "");
+	daemon_rig_assert_list(result.warnings, "");
 }
 
 static void without_a_file_only_certificates_are_read(void **state)
