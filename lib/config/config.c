@@ -110,6 +110,10 @@ int server_config_check(struct server_config *c, void (*warn)(void *user, const 
 						       "both or neither"
 						     : "cert_pem is given without key_pem: give "
 						       "both or neither");
+	if (c->proxy_protocol != CONFIG_PROXY_PROTOCOL_OFF && c->tcp_upstream.kind == TARGET_DEFAULT)
+		return config_invalid(error, "--proxy-protocol is for connections to the "
+					     "--tcp-upstream, and there is none: give both or "
+					     "neither");
 	config_adjust_timeouts(&c->quic_timeout_ms, &c->udp_timeout_ms);
 	config_warn_bind(&to, c->bind_device, &c->bind_address);
 	return config_need_password(c->password, error);

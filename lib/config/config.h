@@ -26,6 +26,11 @@ enum config_congestion {
 	CONFIG_CONGESTION_RENO,
 };
 
+enum config_proxy_protocol {
+	CONFIG_PROXY_PROTOCOL_OFF, /* the default */
+	CONFIG_PROXY_PROTOCOL_V2,
+};
+
 #define CONFIG_DEFAULT_PORT 3515
 #define CONFIG_CONNECT_TIMEOUT_MS 5000 /* dialling an upstream, and how long an accepted
 					* connection waits for the tunnel */
@@ -39,6 +44,8 @@ struct server_config {
 	char *password_file;
 	char *tcp_upstream_text;   /* -t */
 	char *udp_upstream_text;   /* -u */
+	int proxy_protocol;        /* enum config_proxy_protocol: toward tcp_upstream */
+	char **proxy_ports;        /* IN: in front of what is accepted there; NULL = none */
 	char *cert_file, *key_file; /* -c, -k; both or none */
 	char *cert_pem, *key_pem;  /* their contents instead; both or none */
 	uint64_t workers;          /* -w, 0 = cores */
@@ -130,5 +137,8 @@ int client_config_check(struct client_config *c, void (*warn)(void *user, const 
  * RSTUN_E_MALFORMED with a sentence in `error`. */
 int config_check_upstream(struct target *ret, enum mapping_proto proto, const char *text,
 			  char *error, size_t size);
+/* Whether TCP connections that a listener of an IN mapping accepts on `port` begin with a PROXY
+ * header. */
+bool config_proxies_in(const struct server_config *c, uint16_t port);
 void server_config_free(struct server_config *c); /* members only; secrets are wiped */
 void client_config_free(struct client_config *c);

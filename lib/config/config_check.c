@@ -183,6 +183,38 @@ int config_check_sni_names(char *const *names, char *error, size_t size)
 	return 0;
 }
 
+/* 0 = it is no port. */
+static uint16_t config_port(const char *text)
+{
+	unsigned port = 0;
+
+	for (const char *at = text; *at != '\0'; at++) {
+		if (*at < '0' || *at > '9' || port > UINT16_MAX / 10)
+			return 0;
+		port = port * 10 + (unsigned)(*at - '0');
+	}
+	return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
+
+int config_check_ports(char *const *ports, char *error, size_t size)
+{
+	char quoted[CONFIG_QUOTE_SIZE];
+
+	for (; ports != NULL && *ports != NULL; ports++)
+		if (config_port(*ports) == 0)
+			return config_wrong(error, size, "\"%s\" is not a port in 1..65535",
+					    config_quote(quoted, *ports, strlen(*ports)));
+	return 0;
+}
+
+bool config_proxies_in(const struct server_config *c, uint16_t port)
+{
+	for (char *const *at = c->proxy_ports; at != NULL && *at != NULL; at++)
+		if (config_port(*at) == port)
+			return true;
+	return false;
+}
+
 int config_check_dns(char *const *servers, char *error, size_t size)
 {
 	char quoted[CONFIG_QUOTE_SIZE], why[256];

@@ -27,6 +27,12 @@ static const char *const config_congestions[] = {
 	NULL,
 };
 
+static const char *const config_proxy_protocols[] = {
+	[CONFIG_PROXY_PROTOCOL_OFF] = "off",
+	[CONFIG_PROXY_PROTOCOL_V2] = "v2",
+	NULL,
+};
+
 static const char *const config_loglevels[] = {"T", "D", "I", "W", "E", NULL};
 
 /* ---- Checks, from the untyped struct of a row to the member ---------------------------------- */
@@ -57,6 +63,11 @@ static int server_check_udp_upstream(void *config, char *error, size_t size)
 
 	return config_check_upstream(&c->udp_upstream, MAPPING_UDP, c->udp_upstream_text, error,
 				     size);
+}
+
+static int server_check_proxy_ports(void *config, char *error, size_t size)
+{
+	return config_check_ports(((struct server_config *)config)->proxy_ports, error, size);
 }
 
 static int server_check_bind(void *config, char *error, size_t size)
@@ -264,6 +275,22 @@ const struct field server_config_fields[] = {
 		.offset = offsetof(struct server_config, udp_upstream_text),
 		.argument = "[HOST:]PORT", .check = server_check_udp_upstream,
 		.help = "Where UDP mappings OUT^...^ANY lead. A port alone is on 127.0.0.1.",
+	},
+	{
+		.name = "proxy-protocol", .type = FIELD_CHOICE,
+		.offset = offsetof(struct server_config, proxy_protocol),
+		.choices = config_proxy_protocols, .default_text = "off", .argument = "VERSION",
+		.help = "Begin each connection to the --tcp-upstream with the header of the PROXY "
+			"protocol (v2, binary), which tells it the client's address; the upstream "
+			"must expect it.",
+	},
+	{
+		.name = "proxy-protocol-in", .type = FIELD_LIST,
+		.offset = offsetof(struct server_config, proxy_ports), .argument = "PORT,...",
+		.check = server_check_proxy_ports,
+		.help = "Begin each TCP connection that an IN mapping accepts on one of these "
+			"ports with that header, which tells the client's target who connected; "
+			"the target must expect it.",
 	},
 	CONFIG_ROW_PASSWORD(server),
 	CONFIG_ROW_PASSWORD_FILE(server),

@@ -15,6 +15,7 @@ int config_check_addr(struct address *ret, const char *text, char *error, size_t
 int config_check_bind(struct address *ret, const char *text, char *error, size_t size);
 int config_check_pin(uint8_t ret[32], bool *ret_has, const char *text, char *error, size_t size);
 int config_check_sni_names(char *const *names, char *error, size_t size);
+int config_check_ports(char *const *ports, char *error, size_t size);
 int config_check_dns(char *const *servers, char *error, size_t size);
 int config_check_dot(char *const *servers, char *error, size_t size);
 int config_check_mappings(enum mapping_proto proto, const char *text, char *error, size_t size);

@@ -7,7 +7,8 @@
  * `readable` and `blocked`; a short read or write clears it.
  *
  * An edge for data that is not wanted is remembered and given as a signal from a task when
- * want_read asks for it. Errors found inside read() or write() come from the task too. One loop's
+ * want_read asks for it. Errors found inside read() or write() come from the task too. What is
+ * wanted of the sink before it is connected, and its preface out, is kept, and done then. One loop's
  * thread.
  */
 #include "relay/tcp_end.h"
@@ -21,6 +22,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -35,6 +37,8 @@ struct tcp_end {
 	struct end end; /* first */
 	struct loop *loop;
 	struct tcp_connector *connector; /* while connecting */
+	char *preface;                   /* until all of it is out; NULL = none */
+	size_t preface_bytes, preface_out;
 	int fd;                          /* -1 while connecting and after abort */
 	struct event event;
 	struct loop_task task; /* signals that are due */
@@ -49,7 +53,7 @@ struct tcp_end {
 
 	bool blocked; /* the kernel took less than given; an edge will come */
 	bool writable_due;
-	bool finish_wanted; /* finish() while connecting */
+	bool finish_wanted; /* finish() before the beginning is over */
 	bool finished;
 	bool sent; /* the peer has acknowledged everything after finish */
 
@@ -116,6 +120,8 @@ static void tcp_end_on_task(void *user)
 	tcp_end_signal(user);
 }
 
+static void tcp_end_begin(struct tcp_end *t);
+
 static void tcp_end_on_event(evutil_socket_t fd, short what, void *user)
 {
 	struct tcp_end *t = user;
@@ -131,7 +137,9 @@ static void tcp_end_on_event(evutil_socket_t fd, short what, void *user)
 		t->hung_up = true;
 	if ((what & (EV_READ | EV_CLOSED)) != 0)
 		t->readable = true;
-	if ((what & EV_WRITE) != 0 && (t->blocked || t->finished)) {
+	if ((what & EV_WRITE) != 0 && t->preface != NULL) {
+		tcp_end_begin(t);
+	} else if ((what & EV_WRITE) != 0 && (t->blocked || t->finished)) {
 		t->blocked = false;
 		t->writable_due = true;
 	}
@@ -198,18 +206,19 @@ static void tcp_end_want_read(struct end *e, bool want)
 
 /* ---- sink ---- */
 
-static size_t tcp_end_write(struct end *e, const struct iovec *iov, int iov_count)
+static bool tcp_end_begins(const struct tcp_end *t)
 {
-	struct tcp_end *t = tcp_end_from(e);
+	return t->connector != NULL || t->preface != NULL;
+}
+
+/* Bytes that the kernel took; fewer than given: it is blocked, or there is an error to tell. */
+static size_t tcp_end_send(struct tcp_end *t, const struct iovec *iov, int iov_count)
+{
 	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov,
 			     .msg_iovlen = (size_t)iov_count};
 	size_t bytes = 0;
 	ssize_t taken;
 
-	if (t->connector != NULL)
-		t->blocked = true;
-	if (t->blocked || t->finished || t->failed || t->refused || t->fd < 0)
-		return 0;
 	for (int i = 0; i < iov_count; i++)
 		bytes += iov[i].iov_len;
 	do
@@ -229,11 +238,22 @@ static size_t tcp_end_write(struct end *e, const struct iovec *iov, int iov_coun
 	return (size_t)taken;
 }
 
+static size_t tcp_end_write(struct end *e, const struct iovec *iov, int iov_count)
+{
+	struct tcp_end *t = tcp_end_from(e);
+
+	if (tcp_end_begins(t))
+		t->blocked = true;
+	if (t->blocked || t->finished || t->failed || t->refused || t->fd < 0)
+		return 0;
+	return tcp_end_send(t, iov, iov_count);
+}
+
 static void tcp_end_finish(struct end *e)
 {
 	struct tcp_end *t = tcp_end_from(e);
 
-	if (t->connector != NULL) {
+	if (tcp_end_begins(t)) {
 		t->finish_wanted = true;
 		return;
 	}
@@ -273,6 +293,8 @@ static void tcp_end_close(struct tcp_end *t, bool reset)
 {
 	tcp_connector_cancel(t->connector);
 	t->connector = NULL;
+	free(t->preface);
+	t->preface = NULL;
 	if (t->fd < 0)
 		return;
 	event_del(&t->event);
@@ -376,6 +398,31 @@ int tcp_end_new(struct end **ret, struct loop *loop, int fd)
 	return 0;
 }
 
+/* Connected: the preface goes out, then what was wanted meanwhile is done. Again when the socket is
+ * writable, until all of the preface is out. */
+static void tcp_end_begin(struct tcp_end *t)
+{
+	struct iovec rest;
+
+	if (t->preface != NULL) {
+		rest.iov_base = t->preface + t->preface_out;
+		rest.iov_len = t->preface_bytes - t->preface_out;
+		t->preface_out += tcp_end_send(t, &rest, 1);
+		if (t->preface_out < t->preface_bytes)
+			return;
+		free(t->preface);
+		t->preface = NULL;
+	}
+	if (t->blocked) {
+		t->blocked = false;
+		t->writable_due = true;
+	}
+	if (t->finish_wanted) {
+		tcp_end_finish(&t->end);
+		t->writable_due = true;
+	}
+}
+
 static void tcp_end_on_connected(void *user, int fd, enum flow_error error)
 {
 	struct tcp_end *t = user;
@@ -387,15 +434,20 @@ static void tcp_end_on_connected(void *user, int fd, enum flow_error error)
 		tcp_end_signal(t);
 		return;
 	}
-	if (t->blocked) {
-		t->blocked = false;
-		t->writable_due = true;
-	}
-	if (t->finish_wanted) {
-		tcp_end_finish(&t->end);
-		t->writable_due = true;
-	}
+	tcp_end_begin(t);
 	tcp_end_signal(t);
+}
+
+static int tcp_end_keep_preface(struct tcp_end *t, const struct tcp_connect *params)
+{
+	if (params->preface_bytes == 0)
+		return 0;
+	t->preface = malloc(params->preface_bytes);
+	if (t->preface == NULL)
+		return RSTUN_E_NOMEM;
+	memcpy(t->preface, params->preface, params->preface_bytes);
+	t->preface_bytes = params->preface_bytes;
+	return 0;
 }
 
 int tcp_end_connect(struct end **ret, const struct tcp_connect *params)
@@ -405,8 +457,11 @@ int tcp_end_connect(struct end **ret, const struct tcp_connect *params)
 
 	if (t == NULL)
 		return RSTUN_E_NOMEM;
-	rc = tcp_connector_start(&t->connector, params, tcp_end_on_connected, t);
+	rc = tcp_end_keep_preface(t, params);
+	if (rc == 0)
+		rc = tcp_connector_start(&t->connector, params, tcp_end_on_connected, t);
 	if (rc != 0) {
+		free(t->preface);
 		free(t);
 		return rc;
 	}

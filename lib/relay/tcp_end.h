@@ -2,8 +2,8 @@
 /*
  * A TCP socket as a direct end. TCP_NODELAY always. A reset of ours is SO_LINGER 0 + close (RST),
  * an end of file is shutdown(SHUT_WR). A UNIX stream socket will do, too, but knows no reset: its
- * peer reads an end of file and cannot write any more. While connecting it is a sink that is full
- * and a source without bytes.
+ * peer reads an end of file and cannot write any more. While connecting, and until its preface is
+ * out, it is a sink that is full; while connecting a source without bytes.
  */
 #pragma once
 
@@ -26,6 +26,9 @@ struct tcp_connect {
 	size_t address_count;
 	const char *path;                /* a UNIX socket instead, copied; NULL = none */
 	uint64_t timeout_ms;             /* over all; FLOW_TIMEOUT */
+	/* Goes out before everything that is written; copied. It does not count as written. */
+	const void *preface;
+	size_t preface_bytes; /* 0 = none */
 	/* For each TCP socket before connect (mark, source address, device); may be NULL.
 	 * Non-zero = skip. */
 	int (*on_socket)(void *user, int fd, const struct address *to);

@@ -21,6 +21,7 @@
 #include "tunnel/env.h"
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
+#include "tunnel/proxy_header.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct flow_tcp {
 	struct loop_timer header_timer;
 	TAILQ_ENTRY(flow_tcp) queue_link;
 	bool queued; /* its dial waits for a later turn of the loop */
+	bool proxied; /* its target is told by a PROXY header who the peer is */
 	struct address source;      /* len 0 = not known */
 	char *target;               /* text; NULL = none, or no memory for it */
 	uint64_t id;
@@ -179,9 +181,29 @@ static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct
 	return err;
 }
 
+static int flow_tcp_put_proxy_header(struct quic_stream *stream, int fd,
+				     const struct address *source)
+{
+	uint8_t header[PROXY_HEADER_MAX];
+	struct address here;
+
+	if (address_of_socket(&here, fd) != 0)
+		here.len = 0;
+	return quic_stream_write(stream, header, proxy_header_put(header, source, &here));
+}
+
+/* What goes before the bytes of who was accepted. */
+static int flow_tcp_put_head(struct flows *f, struct quic_stream *stream, int fd,
+			     const struct address *source, const struct flow_opening *opening)
+{
+	if (opening != NULL)
+		return flow_tcp_put_opening(stream, fd, opening);
+	return f->proxied ? flow_tcp_put_proxy_header(stream, fd, source) : 0;
+}
+
 /* RSTUN_E_LIMIT_REACHED: there is none to have now. */
-static int flow_tcp_open_stream(struct flows *f, int fd, const struct flow_opening *opening,
-				struct end **ret)
+static int flow_tcp_open_stream(struct flows *f, int fd, const struct address *source,
+				const struct flow_opening *opening, struct end **ret)
 {
 	struct quic_stream *stream;
 	int err;
@@ -192,12 +214,12 @@ static int flow_tcp_open_stream(struct flows *f, int fd, const struct flow_openi
 	err = quic_conn_open_stream(f->tunnel.conn, NULL, NULL, &stream);
 	if (err == RSTUN_E_LIMIT_REACHED || err == RSTUN_E_CLOSED)
 		return RSTUN_E_LIMIT_REACHED;
-	if (err == 0 && opening != NULL) {
-		err = flow_tcp_put_opening(stream, fd, opening);
-		if (err != 0)
-			flows_refuse(f, stream, FLOW_RESET);
-	}
-	if (err == 0)
+	if (err != 0)
+		return err;
+	err = flow_tcp_put_head(f, stream, fd, source, opening);
+	if (err != 0)
+		flows_refuse(f, stream, FLOW_RESET);
+	else
 		err = quic_end_new(ret, stream, f->tunnel.peer_is_original);
 	return err;
 }
@@ -217,7 +239,7 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 	struct flow_tcp *t;
 	int err;
 
-	err = flow_tcp_open_stream(f, fd, opening, &quic);
+	err = flow_tcp_open_stream(f, fd, source, opening, &quic);
 	if (err == RSTUN_E_LIMIT_REACHED)
 		return err;
 	if (err != 0) {
@@ -255,7 +277,7 @@ int flow_tcp_open(struct flows *f, const struct flow_opening *opening,
 {
 	struct flow_tcp *t;
 	struct end *end;
-	int err = flow_tcp_open_stream(f, -1, opening, &end);
+	int err = flow_tcp_open_stream(f, -1, NULL, opening, &end);
 
 	if (err != 0)
 		return err;
@@ -306,6 +328,7 @@ static int flow_tcp_on_socket(void *user, int fd, const struct address *to)
 static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 {
 	struct flows *f = t->set;
+	uint8_t header[PROXY_HEADER_MAX];
 	struct tcp_connect params = {
 		.loop = f->config.env->loop,
 		.addresses = to->addresses,
@@ -314,9 +337,14 @@ static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 		.timeout_ms = CONFIG_CONNECT_TIMEOUT_MS,
 		.on_socket = flow_tcp_on_socket,
 		.user = f->config.egress,
+		.preface = header,
 	};
 	struct end *tcp, *quic;
 
+	/* The tunnel is there as long as the stream is. */
+	if (t->proxied)
+		params.preface_bytes = proxy_header_put(header, quic_conn_remote(f->tunnel.conn),
+							quic_conn_local(f->tunnel.conn));
 	if (tcp_end_connect(&tcp, &params) != 0) {
 		flow_tcp_fail(t, FLOW_LIMIT);
 		return;
@@ -352,6 +380,7 @@ static void flow_tcp_resolve(struct flow_tcp *t, const struct target *target)
 	char text[ADDRESS_TARGET_TEXT_SIZE];
 
 	t->target = strdup(target_format(text, sizeof(text), target));
+	t->proxied = f->config.proxy_target != NULL && target_equal(target, f->config.proxy_target);
 	dial_resolve(&t->dial, f->config.resolver, target, flow_tcp_on_resolved, t);
 }
 

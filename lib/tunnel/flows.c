@@ -194,6 +194,12 @@ int flows_listen_asking(struct flows *f, int fd, enum target_kind asks)
 	return flows_listen_tcp(f, fd);
 }
 
+int flows_listen_proxied(struct flows *f, int fd)
+{
+	f->proxied = true;
+	return flows_listen_tcp(f, fd);
+}
+
 void flows_resume(struct flows *f)
 {
 	struct flow_waiting *w;

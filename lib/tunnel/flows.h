@@ -65,6 +65,9 @@ struct flows_config {
 	const struct tunnel_env *env;
 	struct resolver *resolver;   /* for names that are dialled */
 	struct egress *egress;       /* for dials */
+	/* TCP connections to this target begin with a PROXY header (proxy_header.h) that names the
+	 * peer of the tunnel; borrowed, NULL = none do. */
+	const struct target *proxy_target;
 	const char *scope;           /* for log lines */
 	void (*on_flow)(void *user, const struct flow_end *end);
 	/* No TCP flow is left (and none waits). */
@@ -105,6 +108,7 @@ struct flows {
 	uint64_t dialled_ns;
 	struct loop_task dial_task;
 	enum target_kind asks;          /* of whom is accepted: SOCKS5, HTTP; else nothing */
+	bool proxied;                   /* flows_listen_proxied */
 	struct flow_asked_list asked;   /* those that are asked */
 	struct flow_asked_list ready;   /* those that have answered and wait for a stream */
 	size_t asked_count;             /* of both */
@@ -126,6 +130,8 @@ void flows_init(struct flows *f, const struct flows_config *config);
 int flows_listen_tcp(struct flows *f, int fd);
 /* The same; each connection says by SOCKS5 or HTTP CONNECT (TARGET_...) what it wants to reach. */
 int flows_listen_asking(struct flows *f, int fd, enum target_kind asks);
+/* As flows_listen_tcp; each begins in the tunnel with a PROXY header that names who connected. */
+int flows_listen_proxied(struct flows *f, int fd);
 int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms);
 
 /* A near end that is no socket but a program, which moves the stream's bytes itself. */

@@ -141,6 +141,15 @@ static void server_session_on_login(void *user, const struct wire_login *login,
 		server_session_up(ss);
 }
 
+static int server_session_listen(struct server_session *ss, int fd)
+{
+	if (ss->login.proto == MAPPING_UDP)
+		return flows_listen_udp(&ss->flows, fd, ss->login.udp_idle_ms);
+	if (config_proxies_in(ss->server->config, address_port(&ss->bound)))
+		return flows_listen_proxied(&ss->flows, fd);
+	return flows_listen_tcp(&ss->flows, fd);
+}
+
 void server_session_claimed(struct server_session *ss, int error, int fd,
 			    const struct address *bound)
 {
@@ -160,9 +169,7 @@ void server_session_claimed(struct server_session *ss, int error, int fd,
 	if (error == 0) {
 		ss->listening = true;
 		ss->bound = *bound;
-		error = ss->login.proto == MAPPING_TCP
-				? flows_listen_tcp(&ss->flows, fd)
-				: flows_listen_udp(&ss->flows, fd, ss->login.udp_idle_ms);
+		error = server_session_listen(ss, fd);
 	}
 	if (error == 0) {
 		server_session_up(ss);
@@ -412,6 +419,8 @@ void server_session_new(struct server *s, struct quic_conn *conn)
 		.on_idle = server_session_on_idle,
 	};
 
+	if (s->config->proxy_protocol == CONFIG_PROXY_PROTOCOL_V2)
+		flows.proxy_target = &s->config->tcp_upstream;
 	if (s->session_count < LIMITS_SESSIONS)
 		ss = calloc(1, sizeof(*ss));
 	if (ss == NULL) {

@@ -18,7 +18,8 @@ OPTIONS = {
         "addr": "a", "password": "p", "password-file": None, "tcp-upstream": "t",
         "udp-upstream": "u", "cert": "c", "key": "k", "workers": "w", "quic-timeout-ms": None,
         "tcp-timeout-ms": None, "udp-timeout-ms": None, "loglevel": "l", "state-dir": None,
-        "ready-fd": None, "exit-on-failure": None, "max-idle-ms": None, **DAEMON,
+        "ready-fd": None, "exit-on-failure": None, "max-idle-ms": None, "proxy-protocol": None,
+        "proxy-protocol-in": None, **DAEMON,
     },
     "client": {
         "server-addr": "a", "password": "p", "password-file": None, "tcp-mappings": "t",

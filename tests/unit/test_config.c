@@ -182,6 +182,37 @@ static void test_server_addr(void **state)
 			    "--addr: \"0.0.0.0\" is wrong at column 8: ':' and a port must follow");
 }
 
+static void test_proxy_protocol(void **state)
+{
+	(void)state;
+	assert_int_equal(set_server("password", "x"), 0);
+	assert_int_equal(server.proxy_protocol, CONFIG_PROXY_PROTOCOL_OFF);
+	assert_false(config_proxies_in(&server, 80));
+	assert_int_equal(set_server("proxy-protocol", "v1"), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "--proxy-protocol: \"v1\" is not one of off, v2");
+	assert_int_equal(set_server("proxy-protocol", "v2"), 0);
+	assert_int_equal(check_server(), RSTUN_E_CONFIG_INVALID);
+	assert_string_equal(error, "--proxy-protocol is for connections to the --tcp-upstream, and "
+				   "there is none: give both or neither");
+	assert_int_equal(set_server("tcp-upstream", "unix:/run/a"), 0);
+	assert_int_equal(check_server(), 0);
+	assert_int_equal(server.proxy_protocol, CONFIG_PROXY_PROTOCOL_V2);
+
+	assert_int_equal(set_server("proxy-protocol-in", "80, 65535"), 0);
+	assert_int_equal(check_server(), 0);
+	assert_true(config_proxies_in(&server, 80));
+	assert_true(config_proxies_in(&server, 65535));
+	assert_false(config_proxies_in(&server, 8));
+	assert_int_equal(set_server("proxy-protocol-in", "80,0"), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "--proxy-protocol-in: \"0\" is not a port in 1..65535");
+	assert_int_equal(set_server("proxy-protocol-in", "65536"), RSTUN_E_MALFORMED);
+	assert_int_equal(set_server("proxy-protocol-in", "4295032832"), RSTUN_E_MALFORMED);
+	assert_int_equal(set_server("proxy-protocol-in", "127.0.0.1:80"), RSTUN_E_MALFORMED);
+	assert_true(config_proxies_in(&server, 80)); /* as before */
+	assert_int_equal(set_server("proxy-protocol-in", ""), 0);
+	assert_false(config_proxies_in(&server, 80));
+}
+
 static void test_upstreams(void **state)
 {
 	char buf[ADDRESS_TARGET_TEXT_SIZE];
@@ -548,7 +579,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_originals_options), T(test_rows_are_sound), T(test_server_addr),
-		T(test_upstreams), T(test_server_certificate), T(test_client_of_the_daemon),
+		T(test_proxy_protocol), T(test_upstreams), T(test_server_certificate),
+		T(test_client_of_the_daemon),
 		T(test_password), T(test_timeouts),
 		T(test_retry_and_hop), T(test_heartbeat), T(test_server_addresses),
 		T(test_client_needs), T(test_mappings), T(test_names), T(test_bind), T(test_pin),

@@ -520,6 +520,126 @@ static void test_connect(void **state)
 	w.end->ops->free(w.end);
 }
 
+/* ---- a preface ---- */
+
+#define PREFACE_BYTES (1 << 20) /* far more than a socket takes at once */
+
+static int small_buffer(void *user, int fd, const struct address *to)
+{
+	int bytes = 4096;
+
+	(void)user;
+	(void)to;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+static void connect_with_preface(struct watcher *w, const struct address *to, const char *preface,
+				 size_t bytes)
+{
+	struct tcp_connect params = {
+		.loop = &loop,
+		.addresses = to,
+		.address_count = 1,
+		.timeout_ms = 5000,
+		.preface = preface,
+		.preface_bytes = bytes,
+		.on_socket = small_buffer,
+	};
+	struct end *end;
+
+	loop_enter(&loop);
+	assert_int_equal(tcp_end_connect(&end, &params), 0);
+	watch(w, end, true);
+}
+
+/* Turns of the loop until the application has got so many bytes. */
+static void read_in_turns(int app, char *buf, size_t bytes)
+{
+	size_t got = 0;
+
+	while (got < bytes) {
+		ssize_t n = recv(app, buf + got, bytes - got, MSG_DONTWAIT);
+
+		assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+		got += n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			event_base_loop(loop.base, EVLOOP_NONBLOCK);
+	}
+}
+
+/* Nobody has to write for it to go out. */
+static void test_preface(void **state)
+{
+	struct watcher w;
+	struct address bound;
+	char buf[16];
+	int listener = listen_on(&bound, -1), app;
+
+	(void)state;
+	connect_with_preface(&w, &bound, "HELLO ", 6);
+	app = accept(listener, NULL, NULL);
+	read_in_turns(app, buf, 6);
+	assert_memory_equal(buf, "HELLO ", 6);
+	assert_int_equal(w.writable, 0);
+	assert_int_equal(end_write(w.end, "there", 5), 5);
+	read_in_turns(app, buf, 5);
+	assert_memory_equal(buf, "there", 5);
+	w.end->ops->free(w.end);
+	close(app);
+	/* Bytes and the end of file that were given before it was out come behind it. */
+	connect_with_preface(&w, &bound, "HELLO ", 6);
+	assert_int_equal(end_write(w.end, "early", 5), 0);
+	w.end->ops->finish(w.end);
+	app = accept(listener, NULL, NULL);
+	read_in_turns(app, buf, 6);
+	wait_for(&w.writable);
+	assert_int_equal(read(app, buf, sizeof(buf)), 0);
+	w.end->ops->free(w.end);
+	close(app);
+	close(listener);
+}
+
+static void test_preface_in_pieces(void **state)
+{
+	struct watcher w;
+	struct address bound;
+	char *preface = malloc(PREFACE_BYTES), *got = malloc(PREFACE_BYTES), buf[16];
+	int listener = listen_on(&bound, -1), app;
+
+	(void)state;
+	assert_non_null(preface);
+	assert_non_null(got);
+	for (size_t i = 0; i < PREFACE_BYTES; i++)
+		preface[i] = (char)(i % 251);
+	connect_with_preface(&w, &bound, preface, PREFACE_BYTES);
+	app = accept(listener, NULL, NULL);
+	/* What the far side says meanwhile is heard. */
+	assert_int_equal(write(app, "220", 3), 3);
+	wait_for(&w.readable);
+	assert_int_equal(end_read(w.end, buf, sizeof(buf)), 3);
+	assert_int_equal(end_write(w.end, "early", 5), 0);
+	assert_int_equal(w.writable, 0);
+	w.end->ops->finish(w.end);
+	read_in_turns(app, got, PREFACE_BYTES);
+	assert_memory_equal(got, preface, PREFACE_BYTES);
+	wait_for(&w.writable);
+	assert_int_equal(read(app, buf, sizeof(buf)), 0);
+	w.end->ops->free(w.end);
+	close(app);
+	/* Freed amid it: a reset. */
+	connect_with_preface(&w, &bound, preface, PREFACE_BYTES);
+	app = accept(listener, NULL, NULL);
+	read_in_turns(app, got, 100);
+	w.end->ops->free(w.end);
+	while (recv(app, got, PREFACE_BYTES, 0) > 0)
+		;
+	assert_int_equal(errno, ECONNRESET);
+	close(app);
+	close(listener);
+	free(preface);
+	free(got);
+}
+
 static void test_connect_timeout(void **state)
 {
 	struct watcher w;
@@ -610,6 +730,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resets_are_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused_by_write, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connect, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_preface, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_preface_in_pieces, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connect_timeout, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connect_next_address, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connect_local_trouble, set_up, tear_down),
