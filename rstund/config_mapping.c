@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mappings of a configuration: the section [mapping NAME], the lists of a client, and at the end
- * whose mappings they are and whether two of them listen on one address.
+ * Mappings of a configuration: the section [mapping NAME], which with a range of ports stands for
+ * several, the lists of a client, and at the end whose mappings they are and whether two of them
+ * listen on one address.
  */
 #include "rstund/config_file_private.h"
 
@@ -29,7 +30,8 @@ const struct field config_mapping_fields[] = {
 		.name = "spec", .type = FIELD_STRING, .max = CONFIG_MAPPING_MAX,
 		.offset = offsetof(struct config_mapping_keys, spec),
 		.argument = "MODE^[ip:]port^[ip:]port", .group = "Mapping",
-		.help = "The mapping, as with --tcp-mappings.",
+		.help = "The mapping, as with --tcp-mappings. One with a range of ports stands for "
+			"a section for each port, [mapping NAME-9000] and so on.",
 	},
 	{
 		.name = "mode", .type = FIELD_CHOICE, .flags = FIELD_OPTIONAL,
@@ -133,26 +135,73 @@ static char *config_mapping_text(struct config_reader *r, struct config_section 
 	return text;
 }
 
-void config_mapping_end(struct config_reader *r, struct config_section *s)
+/* The name of one of several: NAME-9000, after the port that it listens on. malloc'ed; NULL: an error
+ * was told. */
+static char *config_mapping_range_name(struct config_reader *r, const struct config_section *s,
+				       const struct mapping *mapping)
+{
+	uint16_t port = address_port(&mapping_listens(mapping)->address);
+	const struct config_name *first;
+	char why[256], *name;
+
+	if (asprintf(&name, "%s-%u", s->name, port) < 0) {
+		r->nomem = true;
+		return NULL;
+	}
+	first = config_reader_name(r, s->kind, name, s->line);
+	if (config_name_check(name, why, sizeof(why)) != 0)
+		config_reader_wrong(r, s->line, 0, NULL, "%s: one of its mappings would be named "
+							 "%s: %s", s->label, name, why);
+	else if (first != NULL)
+		config_reader_wrong(r, s->line, 0, NULL, "%s: one of its mappings is named %s, as "
+							 "that in line %u%s%s",
+				    s->label, name, first->line,
+				    first->file != NULL ? " of " : "",
+				    first->file != NULL ? first->file : "");
+	else
+		return name;
+	free(name);
+	return NULL;
+}
+
+/* One of the section's mappings, which may be the only one. False: an error was told. */
+static bool config_mapping_of_section(struct config_reader *r, const struct config_section *s,
+				      const struct mapping *mapping, bool only)
 {
 	struct config_mapping m = {
+		.mapping = *mapping,
 		.expires_ms = s->mapping.expires_ms,
 		.paused = s->mapping.paused,
+		.name = only ? strdup(s->name) : config_mapping_range_name(r, s, mapping),
+		.client = s->mapping.client != NULL ? strdup(s->mapping.client) : NULL,
 	};
+
+	r->nomem = r->nomem || (only && m.name == NULL) ||
+		   (s->mapping.client != NULL && m.client == NULL);
+	if (m.name == NULL || r->nomem) {
+		config_mapping_done(&m);
+		return false;
+	}
+	config_mapping_add(r, &m, s->line);
+	return !r->nomem;
+}
+
+void config_mapping_end(struct config_reader *r, struct config_section *s)
+{
 	char error[MAPPING_ERROR_SIZE], *text = s->wrong ? NULL : config_mapping_text(r, s);
 	bool by_spec = s->mapping.spec != NULL;
+	struct mapping *list = NULL;
+	size_t count = 0;
 
 	if (text != NULL &&
-	    mapping_parse(&m.mapping, (enum mapping_proto)s->mapping.proto, text, strlen(text),
-			  error) != 0) {
+	    mapping_parse_range(&list, &count, (enum mapping_proto)s->mapping.proto, text,
+				strlen(text), error) != 0)
 		config_reader_wrong(r, by_spec ? config_mapping_line(s, "spec") : s->line, 0,
 				    by_spec ? "spec" : NULL, "%s", error);
-	} else if (text != NULL && s->name != NULL) {
-		m.name = s->name;
-		m.client = s->mapping.client;
-		s->name = s->mapping.client = NULL;
-		config_mapping_add(r, &m, s->line);
-	}
+	for (size_t i = 0; i < count && s->name != NULL; i++)
+		if (!config_mapping_of_section(r, s, &list[i], count == 1))
+			break;
+	free(list);
 	free(text);
 	field_free(config_mapping_fields, config_mapping_field_count, &s->mapping);
 }

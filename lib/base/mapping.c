@@ -332,6 +332,22 @@ static int mapping_append(struct mapping **list, size_t *count, enum mapping_pro
 	return rv;
 }
 
+int mapping_parse_range(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
+			const char *text, size_t bytes, char error[MAPPING_ERROR_SIZE])
+{
+	struct mapping *list = NULL;
+	size_t count = 0;
+	int rv = mapping_append(&list, &count, proto, text, bytes, error);
+
+	if (rv != 0) {
+		free(list);
+		return rv;
+	}
+	*ret = list;
+	*ret_count = count;
+	return 0;
+}
+
 int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
 		       const char *text, char error[MAPPING_ERROR_SIZE])
 {

@@ -57,6 +57,9 @@ int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *tex
 int mapping_expand(char ***ret, const char *text, size_t text_bytes,
 		   char error[MAPPING_ERROR_SIZE]);
 void mapping_expand_free(char **list); /* accepts NULL */
+/* The same, parsed, into a new array (free()): one mapping, or as many as the range has ports. */
+int mapping_parse_range(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,
+			const char *text, size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
 
 /* Parses a comma-separated list into a new array (free()), all or nothing; with ranges. */
 int mapping_parse_list(struct mapping **ret, size_t *ret_count, enum mapping_proto proto,

@@ -8,7 +8,7 @@
  *
  * An edge for data that is not wanted is remembered and given as a signal from a task when
  * want_read asks for it. Errors found inside read() or write() come from the task too. What is
- * wanted of the sink before it is connected, and its preface out, is kept, and done then. One loop's
+ * wanted of the sink before the socket is connected and the preface is out is done then. One loop's
  * thread.
  */
 #include "relay/tcp_end.h"

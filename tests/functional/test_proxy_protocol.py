@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The header of the PROXY protocol v2: before what a server sends to its --tcp-upstream it names the
-client, before what an IN mapping accepts it names who connected."""
+"""The header of the PROXY protocol v2: before what a server sends to its --tcp-upstream it names
+the client, before what an IN mapping accepts it names who connected."""
 import socket
 import struct
 

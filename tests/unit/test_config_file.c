@@ -360,6 +360,65 @@ static void test_addresses_taken(void **state)
 			  "[mapping i]\nspec = OUT^0^ANY\nclient = b\n");
 }
 
+#define ONE_CLIENT "[client a]\nserver-addr = h\npassword = x\n"
+
+/* As many sections as ports, each named after the one that it listens on. */
+static void test_ranges(void **state)
+{
+	(void)state;
+	config_rig_right(ONE_CLIENT "[mapping web]\nspec = OUT^9000-9002^db:5000-5002\n"
+				    "expires = 1h\npaused = yes\n"
+				    "[mapping in]\nmode = in\nlocal = 22\n"
+				    "remote = 0.0.0.0:2201-2202\nclient = a\nproto = udp\n"
+				    "[mapping web-9003]\nspec = OUT^9003-9003^ANY\n");
+	assert_int_equal(config_rig.set.mapping_count, 6);
+	for (size_t i = 0; i < 6; i++) {
+		static const char *const want[] = {
+			"web-9000 OUT^127.0.0.1:9000^db:5000", "web-9001 OUT^127.0.0.1:9001^db:5001",
+			"web-9002 OUT^127.0.0.1:9002^db:5002", "in-2201 IN^127.0.0.1:22^0.0.0.0:2201",
+			"in-2202 IN^127.0.0.1:22^0.0.0.0:2202", "web-9003 OUT^127.0.0.1:9003^ANY",
+		};
+		const struct config_mapping *m = &config_rig.set.mappings[i];
+		char got[MAPPING_TEXT_SIZE + 80];
+
+		snprintf(got, sizeof(got), "%s %s", m->name, m->spec);
+		assert_string_equal(got, want[i]);
+		assert_string_equal(m->client, "a");
+		assert_int_equal(m->paused, i < 3);
+		assert_true((m->expires_ms == 3600000) == (i < 3));
+		assert_int_equal(m->mapping.proto, i == 3 || i == 4 ? MAPPING_UDP : MAPPING_TCP);
+		assert_int_equal(m->origin.line, i < 3 ? 4 : i < 5 ? 8 : 14);
+	}
+}
+
+static void test_wrong_ranges(void **state)
+{
+	(void)state;
+	config_rig_wrong(ONE_CLIENT "[mapping web]\nspec = OUT^9002-9000^ANY\n"
+				    "[mapping in]\nmode = in\nlocal = 22-23\nremote = 80\n",
+			 "line 5: spec: OUT^9002-9000^ANY: 9002-9000 is no range of ports: write "
+			 "the lower one first, both in 1..65535\n"
+			 "line 6: in^22-23^80: the side that listens needs a range of ports, too\n");
+	/* Names of which one is there already, before and behind it. */
+	config_rig_wrong(ONE_CLIENT "[mapping w-1]\nspec = OUT^5^ANY\n"
+				    "[mapping w]\nspec = OUT^1-3^ANY\n"
+				    "[mapping x]\nspec = OUT^7-8^ANY\n"
+				    "[mapping x-8]\nspec = OUT^6^ANY\n",
+			 "line 6: [mapping w]: one of its mappings is named w-1, as that in line "
+			 "4\n"
+			 "line 10: [mapping x-8] stands twice: first in line 8\n");
+	config_rig_wrong(ONE_CLIENT "[mapping a-name-of-64-characters-a-name-of-64-characters-a-"
+				    "name-of-64-cha]\nspec = OUT^1-2^ANY\n",
+			 "line 4: [mapping a-name-of-64-characters-a-name-of-64-characters-a-name-"
+			 "of-64-cha]: one of its mappings would be named a-name-of-64-characters-"
+			 "a-name-of-64-characters-a-name-of-64-cha-1: a name has 1 to 64 "
+			 "characters\n");
+	config_rig_wrong(ONE_CLIENT "[mapping w]\nspec = OUT^1-3^ANY\n"
+				    "[mapping x]\nspec = OUT^3-4^ANY\n",
+			 "line 6: OUT^127.0.0.1:3^ANY and OUT^127.0.0.1:3^ANY (line 4) both listen "
+			 "on 127.0.0.1:3 tcp here\n");
+}
+
 /* A file of nothing but errors: twenty are told, the rest counted. */
 static void test_many_errors(void **state)
 {
@@ -379,7 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_everything), T(test_nothing), T(test_long_lines), T(test_lines),
 		T(test_sections), T(test_names), T(test_keys), T(test_values), T(test_mappings),
-		T(test_addresses_taken), T(test_many_errors),
+		T(test_addresses_taken), T(test_ranges), T(test_wrong_ranges), T(test_many_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

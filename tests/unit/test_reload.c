@@ -186,6 +186,24 @@ static void differences_go_by_name(void **state)
 	assert_string_equal(daemon_rig_find(&rig, "more")->client->name, "office");
 }
 
+static void a_range_grows_and_shrinks(void **state)
+{
+	uint64_t middle;
+
+	(void)state;
+	start(HOME "[mapping many]\nspec = IN^1^4001-4003\n");
+	middle = daemon_rig_find(&rig, "many-4002")->number;
+	assert_reloaded(HOME "[mapping many]\nspec = IN^1^4002-4004\n");
+	assert_told("mapping many-4004", "", "mapping many-4001", 3);
+	assert_int_equal(daemon_rig_find(&rig, "many-4002")->number, middle);
+	assert_refused(HOME WEB "[mapping many]\nspec = IN^1^4001-4003\n", 1200, "both listen on");
+	assert_told("", "", "", 0);
+	assert_null(daemon_rig_find(&rig, "many-4001"));
+	assert_reloaded(HOME "[mapping many]\nspec = IN^1^4002\n");
+	assert_told("mapping many", "", "mapping many-4002, mapping many-4003, mapping many-4004",
+		    1);
+}
+
 static void a_mapping_moves_to_another_client(void **state)
 {
 	(void)state;
@@ -406,6 +424,7 @@ int main(void)
 		TEST(the_same_file_changes_nothing),
 		TEST(a_server_that_was_drained_stays_so),
 		TEST(differences_go_by_name),
+		TEST(a_range_grows_and_shrinks),
 		TEST(a_mapping_moves_to_another_client),
 		TEST(names_and_places_may_be_swapped),
 		TEST(dry_run_changes_nothing),
