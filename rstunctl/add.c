@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `add`: mappings that stay. Each is added, then waited for, so that its id is known whatever comes
- * of it: what fails for good is told at once, what is not up in time stays and is told, too.
+ * of it: what fails for good is told at once, what is not up in time stays and is told, too. A range
+ * is added in one call, all of it or nothing, then its mappings are waited for one by one.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -147,6 +148,56 @@ static int add_wait(struct ctl *c, const json_t *added, uint64_t wait_ms, uint64
 	return 0;
 }
 
+/* Of a range: the answer that adding this one alone would have had. */
+static int add_waited_json(struct ctl *c, json_t *one, uint64_t wait_ms)
+{
+	const json_t *mapping = json_object_get(one, "mapping");
+	struct rpc_error error;
+	json_t *result;
+
+	if (wait_ms > 0) {
+		if (ctl_try_long(c, rpc_methods[RPC_MAPPING_WAIT].name,
+				 json_pack("{s:s,s:s,s:I}", "id", output_string(mapping, "id"),
+					   "state", "tunneling", "timeout_ms",
+					   (json_int_t)wait_ms),
+				 wait_ms + CTL_GRACE_MS, &result, &error) != 0)
+			return ctl_complain(c, &error);
+		json_object_set(one, "mapping", json_object_get(result, "mapping"));
+		json_decref(result);
+	}
+	output_json(&c->output, one);
+	return 0;
+}
+
+static int add_range(struct ctl *c, const json_t *added, uint64_t wait_ms, uint64_t start_ns)
+{
+	bool created = output_flag(added, "created");
+	int first = 0, status;
+	json_t *mapping;
+	size_t i;
+
+	json_array_foreach(json_object_get(added, "mappings"), i, mapping) {
+		json_t *one = json_pack("{s:b,s:O}", "created", created, "mapping", mapping);
+
+		if (one == NULL)
+			return ctl_no_memory(c);
+		status = 0;
+		if (c->output.format == OUTPUT_JSON)
+			status = add_waited_json(c, one, wait_ms);
+		else if (wait_ms > 0)
+			status = add_wait(c, one, wait_ms, start_ns);
+		else
+			add_say(c, mapping, created, false, 0);
+		fflush(c->out);
+		json_decref(one);
+		if (first == 0)
+			first = status;
+		if (status == RPC_EXIT_NO_DAEMON)
+			break;
+	}
+	return first;
+}
+
 static int add_one(struct ctl *c, struct command_input *in, const char *spec)
 {
 	const struct add_options *options = in->own;
@@ -154,20 +205,22 @@ static int add_one(struct ctl *c, struct command_input *in, const char *spec)
 										 : options->wait_ms;
 	uint64_t start_ns = clock_now_ns();
 	json_t *params = json_deep_copy(in->params), *result;
-	bool json = c->output.format == OUTPUT_JSON;
+	bool json = c->output.format == OUTPUT_JSON, range = call_params_is_range(spec);
 	int status;
 
 	json_object_set_new(params, "spec", json_string(spec));
 	if (options->udp)
 		json_object_set_new(params, "proto", json_string("udp"));
 	/* As JSON, the answer of one call is the result. */
-	if (json && wait_ms > 0)
+	if (json && wait_ms > 0 && !range)
 		json_object_set_new(params, "wait_ms", json_integer((json_int_t)wait_ms));
 	status = ctl_call(c, RPC_MAPPING_ADD, params,
 			  ctl_timeout(c, CTL_TIMEOUT_MS) + (json ? wait_ms : 0), &result);
 	if (status != 0)
 		return status;
-	if (json)
+	if (range)
+		status = add_range(c, result, wait_ms, start_ns);
+	else if (json)
 		output_json(&c->output, result);
 	else if (wait_ms > 0)
 		status = add_wait(c, result, wait_ms, start_ns);
@@ -187,11 +240,12 @@ int add_command(struct ctl *c, struct command_input *in)
 	size_t count;
 	int first = 0;
 
-	if (call_params_specs(&specs, &count, options->udp, in->args, in->arg_count, error) != 0)
+	if (call_params_specs(&specs, &count, options->udp, true, in->args, in->arg_count,
+			      error) != 0)
 		return ctl_usage(c, "%s", error);
 	if (count > 1 && json_object_get(in->params, "name") != NULL) {
 		call_params_free(specs);
-		return ctl_usage(c, "--name is for one mapping, and %zu are given", count);
+		return ctl_usage(c, "--name is for one mapping or range, and %zu are given", count);
 	}
 	for (size_t i = 0; i < count; i++) {
 		int status = add_one(c, in, specs[i]);

@@ -414,8 +414,37 @@ static int call_params_spec(char **ret, size_t *ret_words, char *const *args, si
 	return 0;
 }
 
+bool call_params_is_range(const char *spec)
+{
+	char why[MAPPING_ERROR_SIZE], **list;
+	bool is_range;
+
+	if (mapping_expand(&list, spec, strlen(spec), why) != 0)
+		return false;
+	is_range = list[1] != NULL;
+	mapping_expand_free(list);
+	return is_range;
+}
+
+/* The texts of a range as the one that it was. */
+static int call_params_fold(char ***list, size_t *count, const char *text)
+{
+	char *whole = strdup(text), **one = calloc(2, sizeof(*one));
+
+	if (whole == NULL || one == NULL) {
+		free(whole);
+		free(one);
+		return RSTUN_E_NOMEM;
+	}
+	one[0] = whole;
+	mapping_expand_free(*list);
+	*list = one;
+	*count = 1;
+	return 0;
+}
+
 /* One text, which may be a range: appended. */
-static int call_params_append(char ***list, size_t *count, bool udp, const char *text,
+static int call_params_append(char ***list, size_t *count, bool udp, bool ranges, const char *text,
 			      char error[FIELD_ERROR_SIZE])
 {
 	char why[MAPPING_ERROR_SIZE], **more = NULL, **grown;
@@ -432,7 +461,9 @@ static int call_params_append(char ***list, size_t *count, bool udp, const char 
 		mapping_expand_free(more);
 		return RSTUN_E_MALFORMED;
 	}
-	grown = reallocarray(*list, *count + added + 1, sizeof(*grown));
+	if (ranges && added > 1)
+		rv = call_params_fold(&more, &added, text);
+	grown = rv == 0 ? reallocarray(*list, *count + added + 1, sizeof(*grown)) : NULL;
 	if (grown == NULL) {
 		mapping_expand_free(more);
 		return call_params_nomem(error);
@@ -444,8 +475,8 @@ static int call_params_append(char ***list, size_t *count, bool udp, const char 
 	return 0;
 }
 
-int call_params_specs(char ***ret, size_t *ret_count, bool udp, char *const *args, size_t count,
-		      char error[FIELD_ERROR_SIZE])
+int call_params_specs(char ***ret, size_t *ret_count, bool udp, bool ranges, char *const *args,
+		      size_t count, char error[FIELD_ERROR_SIZE])
 {
 	char **list = calloc(1, sizeof(*list));
 	size_t used = 0, words;
@@ -459,7 +490,7 @@ int call_params_specs(char ***ret, size_t *ret_count, bool udp, char *const *arg
 		words = 1;
 		rv = call_params_spec(&text, &words, args + i, count - i, error);
 		if (rv == 0)
-			rv = call_params_append(&list, &used, udp, text, error);
+			rv = call_params_append(&list, &used, udp, ranges, text, error);
 		free(text);
 	}
 	if (rv != 0) {

@@ -36,8 +36,10 @@ int call_params_file(char **ret, const char *path, size_t max, struct rpc_error 
 int call_params_password(char **ret, const char *path, struct rpc_error *error);
 void call_params_wipe(char *secret); /* and frees it */
 
-/* Words into mappings: each is OUT^9000^ANY, or three follow each other: out 9000 any. Strings and
- * array (NULL-terminated) are malloc'ed. RSTUN_E_MALFORMED with a sentence. */
-int call_params_specs(char ***ret, size_t *ret_count, bool udp, char *const *args, size_t count,
-		      char error[FIELD_ERROR_SIZE]);
+/* Words into mappings: each is OUT^9000^ANY, or three follow each other: out 9000 any. A range of
+ * ports becomes the mappings that it stands for, or stays one text (`ranges`). Strings and array
+ * (NULL-terminated) are malloc'ed. RSTUN_E_MALFORMED with a sentence. */
+int call_params_specs(char ***ret, size_t *ret_count, bool udp, bool ranges, char *const *args,
+		      size_t count, char error[FIELD_ERROR_SIZE]);
+bool call_params_is_range(const char *spec); /* of such a text */
 void call_params_free(char **list);

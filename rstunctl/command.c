@@ -19,7 +19,8 @@ const struct command commands[] = {
 	{"add", "SPEC...", "Adds mappings and says what became of each.",
 	 "A mapping is 'OUT^9000^ANY' in quotes, or three words. One that fails for good is told "
 	 "at "
-	 "once; when the time is over the mapping stays all the same and the exit status is 6.",
+	 "once; when the time is over the mapping stays all the same and the exit status is 6. Of "
+	 "a range of ports all are added or none.",
 	 "add out 9000 any --name web", true, RPC_MAPPING_ADD, RPC_MAPPING_WAIT,
 	 " spec mode local remote proto lifetime wait-ms ", &add_rows, 1, COMMAND_ANY,
 	 COMMAND_SPECS, add_command},

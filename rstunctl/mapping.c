@@ -138,8 +138,8 @@ int mapping_set(struct ctl *c, struct command_input *in)
 	size_t count;
 
 	if (in->arg_count > 1) {
-		if (call_params_specs(&specs, &count, strcmp(proto, "udp") == 0, in->args + 1,
-				      in->arg_count - 1, error) != 0)
+		if (call_params_specs(&specs, &count, strcmp(proto, "udp") == 0, false,
+				      in->args + 1, in->arg_count - 1, error) != 0)
 			return ctl_usage(c, "%s", error);
 		if (count == 1)
 			json_object_set_new(in->params, "spec", json_string(specs[0]));

@@ -186,7 +186,8 @@ int run_command(struct ctl *c, struct command_input *in)
 	size_t count;
 	int status;
 
-	if (call_params_specs(&specs, &count, options->udp, in->args, in->arg_count, error) != 0)
+	if (call_params_specs(&specs, &count, options->udp, false, in->args, in->arg_count,
+			      error) != 0)
 		return ctl_usage(c, "%s", error);
 	if (count > 1 && json_object_get(in->params, "name") != NULL) {
 		call_params_free(specs);

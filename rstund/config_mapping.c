@@ -135,31 +135,25 @@ static char *config_mapping_text(struct config_reader *r, struct config_section 
 	return text;
 }
 
-/* The name of one of several: NAME-9000, after the port that it listens on. malloc'ed; NULL: an error
- * was told. */
+/* The name of one of several. malloc'ed; NULL: an error was told. */
 static char *config_mapping_range_name(struct config_reader *r, const struct config_section *s,
 				       const struct mapping *mapping)
 {
-	uint16_t port = address_port(&mapping_listens(mapping)->address);
-	const struct config_name *first;
-	char why[256], *name;
+	const struct config_name *first = NULL;
+	char why[512], *name = NULL;
+	int rv = config_range_name(&name, s->name, mapping, why, sizeof(why));
 
-	if (asprintf(&name, "%s-%u", s->name, port) < 0) {
-		r->nomem = true;
-		return NULL;
-	}
-	first = config_reader_name(r, s->kind, name, s->line);
-	if (config_name_check(name, why, sizeof(why)) != 0)
-		config_reader_wrong(r, s->line, 0, NULL, "%s: one of its mappings would be named "
-							 "%s: %s", s->label, name, why);
-	else if (first != NULL)
-		config_reader_wrong(r, s->line, 0, NULL, "%s: one of its mappings is named %s, as "
-							 "that in line %u%s%s",
-				    s->label, name, first->line,
-				    first->file != NULL ? " of " : "",
-				    first->file != NULL ? first->file : "");
-	else
+	r->nomem = r->nomem || rv == RSTUN_E_NOMEM;
+	if (rv == RSTUN_E_MALFORMED)
+		config_reader_wrong(r, s->line, 0, NULL, "%s: %s", s->label, why);
+	if (rv == 0)
+		first = config_reader_name(r, s->kind, name, s->line);
+	if (first == NULL)
 		return name;
+	config_reader_wrong(r, s->line, 0, NULL,
+			    "%s: one of its mappings is named %s, as that in line %u%s%s",
+			    s->label, name, first->line, first->file != NULL ? " of " : "",
+			    first->file != NULL ? first->file : "");
 	free(name);
 	return NULL;
 }

@@ -92,6 +92,25 @@ int config_name_check(const char *name, char *error, size_t size)
 	return 0;
 }
 
+int config_range_name(char **ret, const char *name, const struct mapping *mapping, char *error,
+		      size_t size)
+{
+	uint16_t port = address_port(&mapping_listens(mapping)->address);
+	char why[256], *text;
+
+	if (asprintf(&text, "%s-%u", name, port) < 0) {
+		snprintf(error, size, "%s", rstun_strerror(RSTUN_E_NOMEM));
+		return RSTUN_E_NOMEM;
+	}
+	if (config_name_check(text, why, sizeof(why)) != 0) {
+		snprintf(error, size, "one of its mappings would be named %s: %s", text, why);
+		free(text);
+		return RSTUN_E_MALFORMED;
+	}
+	*ret = text;
+	return 0;
+}
+
 /* ---- Diagnostics ---------------------------------------------------------------------------- */
 
 void config_diagnostics_init(struct config_diagnostics *d)

@@ -73,6 +73,11 @@ const struct config_client *config_set_client(const struct config_set *set, cons
  */
 int config_name_check(const char *name, char *error, size_t size);
 
+/* NAME-9000: what that mapping of a range named `name` is called, after the port that it listens on.
+ * malloc'ed. RSTUN_E_MALFORMED with a sentence in `error`, RSTUN_E_NOMEM. */
+int config_range_name(char **ret, const char *name, const struct mapping *mapping, char *error,
+		      size_t size);
+
 /* ---- What is wrong -------------------------------------------------------------------------- */
 
 #define CONFIG_DIAGNOSTICS_MAX 20

@@ -176,7 +176,10 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.result = &rpc_mapping_add_result_rows,
 		.help = "Adds a mapping.",
 		.remarks = "The same name (or, without one, the same mapping) with the same "
-			   "configuration is no error: created is false then.",
+			   "configuration is no error: created is false then. With a range of "
+			   "ports (OUT^9000-9009^ANY) each port is a mapping, named NAME-9000 if "
+			   "there is a name. They are added all or not at all: one that cannot "
+			   "listen here leaves none of them behind.",
 		.example = "{\"spec\":\"OUT^9000^ANY\",\"name\":\"web\"}",
 		.check = api_check_mapping_add,
 	},

@@ -229,8 +229,8 @@ const struct field_rows rpc_mapping_remove_params_rows =
 
 static const struct field mapping_apply_rows[] = {
 	ROW(OBJECTS, rpc_mapping_apply_params, "mappings", mappings,
-	    "All mappings there shall be, each as for mapping.add, or a config as mapping.list shows "
-	    "it.",
+	    "All mappings there shall be, each as for mapping.add (also a range of ports), or a "
+	    "config as mapping.list shows it.",
 	    REQUIRED, .rows = &mapping_input_set, .argument = "JSON"),
 	ROW(BOOL, rpc_mapping_apply_params, "dry-run", dry_run, "Only say what would change."),
 	ROW(BOOL, rpc_mapping_apply_params, "prune", prune,

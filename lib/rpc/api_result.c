@@ -156,8 +156,11 @@ const struct field_rows rpc_server_add_result_rows =
 static const struct field mapping_add_rows[] = {
 	ROW(BOOL, rpc_mapping_add_result, "created", created,
 	    "false: it was there already, with this configuration."),
-	ROW(OBJECT, rpc_mapping_add_result, "mapping", mapping, "The mapping.",
+	ROW(OBJECT, rpc_mapping_add_result, "mapping", mapping, "The mapping; of a range, the first.",
 	    .rows = &rpc_mapping_rows),
+	ROW(OBJECTS, rpc_mapping_add_result, "mappings", mappings,
+	    "Only of a range of ports: all that it stands for.", .rows = &rpc_mapping_rows,
+	    .present = offsetof(struct rpc_mapping_add_result, is_range)),
 };
 const struct field_rows rpc_mapping_add_result_rows =
 	ROWS("MappingAddResult", rpc_mapping_add_result, mapping_add_rows);

@@ -283,6 +283,8 @@ struct rpc_mapping_list {
 struct rpc_mapping_add_result {
 	bool created;
 	struct rpc_mapping mapping;
+	bool is_range;
+	struct field_array mappings; /* struct rpc_mapping: all of a range; else none */
 };
 
 struct rpc_mapping_apply_result {

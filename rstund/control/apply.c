@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mapping.apply. What the list asks for is compared first (apply_plan.c) and everything about it
- * checked; the state file is written before the first change, as it will be afterwards. So nothing
- * but a lack of memory can stop it halfway, and what was done is undone then.
+ * mapping.apply, and mapping.add of a range. What the list asks for is compared first
+ * (apply_plan.c) and everything about it checked; the state file is written before the first
+ * change, as it will be afterwards. So nothing but a lack of memory, or of a range an address that
+ * cannot be had, can stop it halfway, and what was done is undone then.
  *
  * What waits to be confirmed lives in d->apply: the steps that were taken, each with what was there
  * before, and the same as entries with which the state file is written meanwhile. Mappings are
@@ -28,6 +29,13 @@ enum apply_kind {
 	APPLY_ADDED,
 	APPLY_CHANGED,
 	APPLY_REMOVED,
+};
+
+/* What the new ones are. */
+struct apply_manner {
+	enum rpc_origin origin;
+	uint64_t caller;
+	bool must_listen;
 };
 
 /* Something that was done, and what is needed to undo it. */
@@ -82,7 +90,7 @@ static struct persist_entry apply_entry_of_item(const struct plan_item *item)
 		.expires_wall_us = item->expires_ms == UINT64_MAX
 					   ? INT64_MAX
 					   : clock_wall_us() + (int64_t)item->expires_ms * 1000,
-		.paused = item->held != NULL && item->held->paused,
+		.paused = item->held != NULL ? item->held->paused : item->paused,
 	};
 
 	snprintf(e.name, sizeof(e.name), "%s", item->name != NULL	  ? item->name
@@ -164,6 +172,7 @@ static struct hold_mapping_params apply_params(const struct daemon *d, const str
 		.name = item->name,
 		.expires_ms = item->expires_ms,
 		.expires_wall_us = INT64_MAX,
+		.paused = item->paused,
 		.checked = true,
 	};
 }
@@ -189,7 +198,7 @@ static int apply_change(struct daemon *d, struct apply *a, const struct plan *pl
 }
 
 static int apply_add(struct daemon *d, struct apply *a, const struct plan *plan,
-		     enum rpc_origin origin, struct rpc_error *error)
+		     const struct apply_manner *manner, struct rpc_error *error)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		struct hold_mapping_params p;
@@ -198,7 +207,9 @@ static int apply_add(struct daemon *d, struct apply *a, const struct plan *plan,
 		if (plan->items[i].held != NULL)
 			continue;
 		p = apply_params(d, &plan->items[i]);
-		p.origin = origin;
+		p.origin = manner->origin;
+		p.caller = manner->caller;
+		p.must_listen = manner->must_listen;
 		if (hold_mapping_add(d, &p, &m, error) != 0)
 			return RSTUN_E_FAILED;
 		apply_note(a, APPLY_ADDED, m);
@@ -400,10 +411,10 @@ static int apply_write_ahead(struct daemon *d, struct apply *a, const struct pla
 
 /* Takes `a` over. */
 static int apply_carry_out(struct daemon *d, struct apply *a, const struct plan *plan,
-			   uint64_t now_ns, struct rpc_error *error)
+			   const struct apply_manner *manner, uint64_t now_ns,
+			   struct rpc_error *error)
 {
-	enum rpc_origin origin = persist_origin(d, true);
-	int rc = a->within_s == 0 ? apply_write_ahead(d, a, plan, origin, error) : 0;
+	int rc = a->within_s == 0 ? apply_write_ahead(d, a, plan, manner->origin, error) : 0;
 
 	if (rc != 0) {
 		apply_free(a);
@@ -414,7 +425,7 @@ static int apply_carry_out(struct daemon *d, struct apply *a, const struct plan 
 	if (rc == 0)
 		rc = apply_change(d, a, plan, error);
 	if (rc == 0)
-		rc = apply_add(d, a, plan, origin, error);
+		rc = apply_add(d, a, plan, manner, error);
 	persist_release(d);
 	if (rc != 0) {
 		apply_undo(d, a);
@@ -432,11 +443,23 @@ static int apply_carry_out(struct daemon *d, struct apply *a, const struct plan 
 	return 0;
 }
 
-static int apply_run(struct daemon *d, const struct rpc_mapping_apply_params *params,
-		     struct plan *plan, uint64_t now_ns, struct rpc_mapping_apply_result *ret,
-		     struct rpc_error *error)
+int apply_add_together(struct daemon *d, const struct plan *plan, enum rpc_origin origin,
+		       uint64_t caller, struct rpc_error *error)
 {
-	int rc = apply_plan(d, plan, params, error);
+	struct apply_manner manner = {.origin = origin, .caller = caller, .must_listen = true};
+	struct apply *a = apply_new(d, plan, 0);
+
+	if (a == NULL)
+		return apply_nomem(error);
+	return apply_carry_out(d, a, plan, &manner, 0, error);
+}
+
+static int apply_run(struct daemon *d, const struct rpc_mapping_apply_params *params,
+		     const struct apply_list *list, struct plan *plan, uint64_t now_ns,
+		     struct rpc_mapping_apply_result *ret, struct rpc_error *error)
+{
+	struct apply_manner manner = {.origin = persist_origin(d, true)};
+	int rc = apply_plan(d, plan, list, params->prune, error);
 	struct apply *a;
 
 	if (rc != 0)
@@ -448,34 +471,41 @@ static int apply_run(struct daemon *d, const struct rpc_mapping_apply_params *pa
 	a = apply_new(d, plan, params->confirm_within_s);
 	if (a == NULL)
 		return apply_nomem(error);
-	rc = apply_carry_out(d, a, plan, now_ns, error);
+	rc = apply_carry_out(d, a, plan, &manner, now_ns, error);
 	if (rc == 0)
 		ret->revert_in_ms = apply_left_ms(d, now_ns);
 	return rc;
 }
 
+int apply_may_begin(struct daemon *d, uint64_t now_ns, struct rpc_error *error)
+{
+	if (d->apply == NULL)
+		return 0;
+	rpc_error_set(error, 1006,
+		      "another mapping.apply waits to be confirmed, and is undone in %" PRIu64
+		      " s without that",
+		      apply_left_ms(d, now_ns) / 1000);
+	rpc_error_hint(error, "keep it: rstunctl confirm; or undo it: rstunctl confirm --revert");
+	return RSTUN_E_FAILED;
+}
+
 int apply_mappings(struct daemon *d, const struct rpc_mapping_apply_params *params, uint64_t now_ns,
 		   struct rpc_mapping_apply_result *ret, struct rpc_error *error)
 {
-	struct plan plan;
+	struct apply_list list = {.count = 0};
+	struct plan plan = {.count = 0};
 	int rc;
 
 	ret->dry_run = params->dry_run;
 	ret->revert_in_ms = UINT64_MAX;
 	if (d->phase > DAEMON_RUNNING)
 		return rpc_error_set(error, 1008, "the daemon is ending");
-	if (d->apply != NULL && !params->dry_run) {
-		rpc_error_set(error, 1006,
-			      "another mapping.apply waits to be confirmed, and is undone in %" PRIu64
-			      " s without that",
-			      apply_left_ms(d, now_ns) / 1000);
-		rpc_error_hint(error, "keep it: rstunctl confirm; or undo it: rstunctl confirm "
-				      "--revert");
+	if (!params->dry_run && apply_may_begin(d, now_ns, error) != 0)
 		return RSTUN_E_FAILED;
-	}
-	if (plan_init(&plan, params->mappings.count) != 0)
-		return apply_nomem(error);
-	rc = apply_run(d, params, &plan, now_ns, ret, error);
+	rc = apply_list_read(&list, d, &params->mappings, error);
+	if (rc == 0)
+		rc = apply_run(d, params, &list, &plan, now_ns, ret, error);
 	plan_done(&plan);
+	apply_list_done(&list);
 	return rc;
 }

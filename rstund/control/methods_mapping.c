@@ -10,6 +10,7 @@
 #include "rstund/control/show.h"
 #include "rstund/daemon_private.h"
 #include "rstund/hold.h"
+#include "rstund/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,31 +89,37 @@ static struct answer methods_mapping_exists(struct daemon *d, struct call *c,
 	return call_fail(c, &error, show_mapping_data(d, m));
 }
 
-struct answer methods_mapping_add(struct daemon *d, struct call *c,
-				  const struct rpc_mapping_add_params *p)
+/* Something else is there in its place. One that goes with somebody else's connection is not what
+ * was asked for, either. */
+static bool methods_mapping_clashes(const struct held_mapping *m, struct call *c,
+				    const struct hold_mapping_params *params)
 {
-	struct hold_mapping_params params;
-	struct held_mapping *m;
+	return m != NULL && (!methods_same_mapping(m, params) ||
+			     (m->caller != 0 && m->caller != call_caller(c)->id));
+}
+
+/* It was not to survive the daemon, and now is. */
+static bool methods_mapping_is_to_stay(const struct held_mapping *m, enum rpc_origin origin)
+{
+	return m != NULL && m->origin == RPC_ORIGIN_RUNTIME && m->caller == 0 &&
+	       origin == RPC_ORIGIN_STATE;
+}
+
+static struct answer methods_mapping_add_one(struct daemon *d, struct call *c,
+					     const struct rpc_mapping_add_params *p,
+					     const struct hold_mapping_params *params)
+{
+	struct held_mapping *m = hold_mapping_same(d, params);
 	struct rpc_error error;
 	bool created;
 
-	if (apply_parse_input(d, &p->input, &params, &error) != 0)
-		return call_fail(c, &error, NULL);
-	params.paused = p->paused;
-	params.origin = p->lifetime == RPC_LIFETIME_CONNECTION ? RPC_ORIGIN_RUNTIME
-							       : persist_origin(d, p->persist);
-	params.caller = p->lifetime == RPC_LIFETIME_CONNECTION ? call_caller(c)->id : 0;
-	m = hold_mapping_same(d, &params);
-	/* One that goes with somebody else's connection is not what was asked for, either. */
-	if (m != NULL && (!methods_same_mapping(m, &params) ||
-			  (m->caller != 0 && m->caller != call_caller(c)->id)))
-		return methods_mapping_exists(d, c, m, &params.mapping);
-	if (m != NULL && m->origin == RPC_ORIGIN_RUNTIME && m->caller == 0 &&
-	    params.origin == RPC_ORIGIN_STATE && hold_mapping_keep(d, m, &error) != 0)
+	if (methods_mapping_clashes(m, c, params))
+		return methods_mapping_exists(d, c, m, &params->mapping);
+	if (methods_mapping_is_to_stay(m, params->origin) && hold_mapping_keep(d, m, &error) != 0)
 		return call_fail(c, &error, NULL);
 	created = m == NULL;
 	if (created) {
-		if (hold_mapping_add(d, &params, &m, &error) != 0)
+		if (hold_mapping_add(d, params, &m, &error) != 0)
 			return call_fail(c, &error, NULL);
 	} else if (p->wait_ms == 0 || m->paused || m->state == RPC_STATE_TUNNELING) {
 		return methods_mapping_added(d, c, m, false);
@@ -120,6 +127,108 @@ struct answer methods_mapping_add(struct daemon *d, struct call *c,
 	if (p->wait_ms > 0 && !m->paused)
 		return methods_wait_added(d, c, m, p->wait_ms, created);
 	return methods_mapping_added(d, c, m, true);
+}
+
+static struct answer methods_range_added(struct daemon *d, struct call *c,
+					 const struct apply_list *list, bool created)
+{
+	struct rpc_mapping_add_result result = {.created = created, .is_range = true};
+	int rc = show_array(&result.mappings, list->count, sizeof(struct rpc_mapping));
+
+	for (size_t i = 0; i < list->count && rc == 0; i++) {
+		struct rpc_mapping *shown = (struct rpc_mapping *)result.mappings.items + i;
+
+		rc = show_mapping(shown, d, hold_mapping_same(d, apply_list_params(list, i)));
+	}
+	if (rc == 0)
+		rc = show_mapping(&result.mapping, d,
+				  hold_mapping_same(d, apply_list_params(list, 0)));
+	return methods_reply(c, &result, rc);
+}
+
+/* What is there already of a range stays as it is; the rest is added together, or nothing.
+ * *ret_clash: something else is there in the place of one, of which *ret_wanted is the mapping. */
+static int methods_range_run(struct daemon *d, struct call *c, struct plan *plan,
+			     const struct apply_list *list, const struct hold_mapping_params *common,
+			     const struct held_mapping **ret_clash,
+			     const struct mapping **ret_wanted, struct rpc_error *error)
+{
+	int rc = apply_plan_range(d, plan, list, error);
+
+	for (size_t i = 0; i < plan->count && rc == 0; i++) {
+		struct plan_item *item = &plan->items[i];
+
+		item->paused = common->paused;
+		item->same = item->held != NULL;
+		if (!methods_mapping_clashes(item->held, c, apply_list_params(list, i)))
+			continue;
+		*ret_clash = item->held;
+		*ret_wanted = &item->mapping;
+		return RSTUN_E_FAILED;
+	}
+	if (rc == 0)
+		rc = apply_check_range(d, plan, error);
+	for (size_t i = 0; i < plan->count && rc == 0; i++)
+		if (methods_mapping_is_to_stay(plan->items[i].held, common->origin))
+			rc = hold_mapping_keep(d, plan->items[i].held, error);
+	if (rc != 0 || plan->added == 0)
+		return rc;
+	return apply_add_together(d, plan, common->origin, common->caller, error);
+}
+
+static struct answer methods_mapping_add_range(struct daemon *d, struct call *c, uint64_t wait_ms,
+					       const struct apply_list *list,
+					       const struct hold_mapping_params *common)
+{
+	const struct held_mapping *clash = NULL;
+	const struct mapping *wanted = NULL;
+	struct plan plan = {.count = 0};
+	struct rpc_error error;
+	struct answer answer;
+	int rc;
+
+	if (wait_ms > 0) {
+		rpc_error_set(&error, RPC_INVALID_PARAMS,
+			      "wait_ms is for one mapping, and this is a range of %zu: leave it "
+			      "out, and call mapping.wait for each", list->count);
+		snprintf(error.field, sizeof(error.field), "wait_ms");
+		return call_fail(c, &error, NULL);
+	}
+	if (apply_may_begin(d, loop_now(&d->loop), &error) != 0)
+		return call_fail(c, &error, NULL);
+	rc = methods_range_run(d, c, &plan, list, common, &clash, &wanted, &error);
+	if (clash != NULL)
+		answer = methods_mapping_exists(d, c, clash, wanted);
+	else if (rc != 0)
+		answer = call_fail(c, &error, NULL);
+	else
+		answer = methods_range_added(d, c, list, plan.added > 0);
+	plan_done(&plan);
+	return answer;
+}
+
+struct answer methods_mapping_add(struct daemon *d, struct call *c,
+				  const struct rpc_mapping_add_params *p)
+{
+	bool leaves = p->lifetime == RPC_LIFETIME_CONNECTION;
+	struct apply_list list = {.count = 0};
+	struct hold_mapping_params params;
+	struct rpc_error error;
+	struct answer answer;
+
+	if (apply_list_add(&list, d, &p->input, 0, &error) != 0) {
+		answer = call_fail(c, &error, NULL);
+	} else {
+		params = *apply_list_params(&list, 0);
+		params.paused = p->paused;
+		params.origin = leaves ? RPC_ORIGIN_RUNTIME : persist_origin(d, p->persist);
+		params.caller = leaves ? call_caller(c)->id : 0;
+		answer = list.count == 1
+				 ? methods_mapping_add_one(d, c, p, &params)
+				 : methods_mapping_add_range(d, c, p->wait_ms, &list, &params);
+	}
+	apply_list_done(&list);
+	return answer;
 }
 
 /* ---- set ------------------------------------------------------------------------------------- */

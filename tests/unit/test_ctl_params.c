@@ -30,7 +30,7 @@ static void assert_specs(char **words, const char *expected)
 
 	while (words[words_count] != NULL)
 		words_count++;
-	if (call_params_specs(&list, &count, false, words, words_count, error) != 0)
+	if (call_params_specs(&list, &count, false, false, words, words_count, error) != 0)
 		fail_msg("%s: %s", words[0], error);
 	for (size_t i = 0; i < count; i++)
 		used += (size_t)snprintf(joined + used, sizeof(joined) - used, "%s%s",
@@ -56,6 +56,26 @@ static void test_specs(void **state)
 	      (char *)"10.0.0.5:80", (char *)"in", (char *)"3", (char *)"4");
 }
 
+static void test_ranges_that_stay(void **state)
+{
+	char *words[] = {(char *)"out", (char *)"1-2", (char *)"any", (char *)"OUT^3^ANY",
+			 (char *)"OUT^4-5^ANY"};
+	char **list, *wrong = (char *)"OUT^2-1^ANY";
+	size_t count;
+
+	(void)state;
+	assert_int_equal(call_params_specs(&list, &count, false, true, words, 5, error), 0);
+	assert_int_equal(count, 3);
+	assert_string_equal(list[0], "OUT^1-2^ANY");
+	assert_string_equal(list[1], "OUT^3^ANY");
+	assert_string_equal(list[2], "OUT^4-5^ANY");
+	assert_null(list[3]);
+	assert_true(call_params_is_range(list[0]));
+	assert_false(call_params_is_range(list[1]));
+	call_params_free(list);
+	assert_true(call_params_specs(&list, &count, false, true, &wrong, 1, error) != 0);
+}
+
 static void assert_no_spec(const char *words, ...)
 {
 	char *list[8];
@@ -68,7 +88,7 @@ static void assert_no_spec(const char *words, ...)
 	for (char *p = va_arg(args, char *); p != NULL; p = va_arg(args, char *))
 		list[count++] = p;
 	va_end(args);
-	assert_true(call_params_specs(&specs, &count, false, list, count, error) != 0);
+	assert_true(call_params_specs(&specs, &count, false, false, list, count, error) != 0);
 	part = strstr(error, words);
 	if (part == NULL)
 		fail_msg("says \"%s\", not \"%s\"", error, words);
@@ -230,7 +250,8 @@ static void test_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_specs),	 cmocka_unit_test(test_no_specs),
+		cmocka_unit_test(test_specs), cmocka_unit_test(test_ranges_that_stay),
+		cmocka_unit_test(test_no_specs),
 		cmocka_unit_test(test_pairs),	 cmocka_unit_test(test_no_pairs),
 		cmocka_unit_test(test_passwords), cmocka_unit_test(test_files),
 	};

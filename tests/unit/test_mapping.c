@@ -396,6 +396,31 @@ static void test_ranges(void **state)
 	assert_string_equal(error, "OUT^1^SOCKS5: SOCKS5 at column 7 is for tcp only");
 }
 
+static void test_parsed_ranges(void **state)
+{
+	char error[MAPPING_ERROR_SIZE], buf[MAPPING_TEXT_SIZE];
+	struct mapping *list = NULL;
+	size_t count = 0;
+
+	(void)state;
+	assert_int_equal(mapping_parse_range(&list, &count, MAPPING_UDP, "IN^7^80-82", 10, error),
+			 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(list[2].proto, MAPPING_UDP);
+	assert_string_equal(mapping_format(buf, sizeof(buf), &list[2]),
+			    "IN^127.0.0.1:7^127.0.0.1:82");
+	free(list);
+	assert_int_equal(mapping_parse_range(&list, &count, MAPPING_TCP, " OUT^0^ANY ", 11, error),
+			 0);
+	assert_int_equal(count, 1);
+	free(list);
+	count = 7;
+	assert_int_equal(mapping_parse_range(&list, &count, MAPPING_TCP, "OUT^1-2^x:0", 11, error),
+			 RSTUN_E_MALFORMED);
+	assert_int_equal(count, 7);
+	assert_string_equal(error, "OUT^1^x:0: port 0 at column 9 is not in 1..65535");
+}
+
 static void assert_refused(enum mapping_proto proto, const char *text, const char *why)
 {
 	char error[MAPPING_ERROR_SIZE];
@@ -521,6 +546,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_right), cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_odd_bytes), cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_parsed_ranges),
 		cmocka_unit_test(test_every_cut), cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_list), cmocka_unit_test(test_thousand),
 	};
