@@ -15,10 +15,12 @@
 #include "relay/tcp_connect.h"
 #include "tunnel/dial.h"
 #include "tunnel/limits.h"
+#include "tunnel/proxy_header.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct server_check {
@@ -113,6 +115,20 @@ static void server_check_on_limit(void *user)
 
 /* ---- OUT ---- */
 
+/* An upstream that expects a PROXY header gets the one of health checks, and no cause to complain of
+ * a connection without. */
+static void server_check_hang_up(const struct server_session *ss, int fd)
+{
+	const struct target *proxied = ss->flows.config.proxy_target;
+	struct address nobody = {.len = 0};
+	uint8_t header[PROXY_HEADER_MAX];
+	size_t bytes = proxy_header_put(header, &nobody, &nobody);
+
+	if (proxied != NULL && target_equal(proxied, &ss->login.upstream))
+		(void)send(fd, header, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+}
+
 static void server_check_on_connected(void *user, int fd, enum flow_error error)
 {
 	struct server_check *check = user;
@@ -120,7 +136,7 @@ static void server_check_on_connected(void *user, int fd, enum flow_error error)
 
 	check->connector = NULL;
 	if (fd >= 0)
-		close(fd);
+		server_check_hang_up(check->session, fd);
 	if (error == FLOW_OK)
 		server_check_pass(check, NULL);
 	else if (error == FLOW_REFUSED)

@@ -136,6 +136,14 @@ def test_udp_has_none(server, tcp_upstream, udp_upstream):
     assert [data for data, _ in udp.received] == [b"datagram"]
 
 
+def test_explain(daemon, server, tcp_upstream):
+    """The server dials it only to see whether that is possible: nobody is behind this one."""
+    upstream = tcp_upstream(lambda conn: (net.read_exactly(conn, 16), conn.recv(1)))
+    start_out(server, upstream).map("OUT^{}^ANY", name="web")
+    daemon.ctl("explain", "web", status=0)
+    assert upstream.result() == (SIGNATURE + b"\x20\0\0\0", b"")
+
+
 def test_changed_while_it_runs(server, control, tcp_upstream):
     upstream = tcp_upstream(lambda conn: (net.read_exactly(conn, 8), net.read_all(conn))[0])
     start_out(server, upstream)
