@@ -348,8 +348,7 @@ static void tcp_end_set_option(int fd, int level, int option, int value)
 	(void)setsockopt(fd, level, option, &value, sizeof(value)); /* none of them is vital */
 }
 
-/* 0 or RSTUN_E_NOMEM; the descriptor is the end's from then on, in either case. */
-static int tcp_end_attach(struct tcp_end *t, int fd)
+void tcp_end_prepare(int fd)
 {
 	tcp_end_set_reset(fd, true);
 	tcp_end_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -357,6 +356,21 @@ static int tcp_end_attach(struct tcp_end *t, int fd)
 	tcp_end_set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, TCP_END_KEEPALIVE_IDLE_S);
 	tcp_end_set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, TCP_END_KEEPALIVE_INTERVAL_S);
 	tcp_end_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, TCP_END_KEEPALIVE_PROBES);
+}
+
+static bool tcp_end_is_prepared(int fd)
+{
+	struct linger linger = {0};
+	socklen_t len = sizeof(linger);
+
+	return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff != 0;
+}
+
+/* 0 or RSTUN_E_NOMEM; the descriptor is the end's from then on, in either case. */
+static int tcp_end_attach(struct tcp_end *t, int fd)
+{
+	if (!tcp_end_is_prepared(fd))
+		tcp_end_prepare(fd);
 	event_assign(&t->event, t->loop->base, fd,
 		     EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, tcp_end_on_event, t);
 	if (event_add(&t->event, NULL) != 0) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "relay/tcp_end.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -148,6 +149,7 @@ int tcp_listener_new(struct tcp_listener **ret, struct loop *loop, const struct 
 		close(fd);
 		return RSTUN_E_NOMEM;
 	}
+	tcp_end_prepare(fd);
 	l->loop = loop;
 	l->log = log;
 	l->fd = fd;

@@ -9,6 +9,8 @@
 #include "base/loop.h"
 #include "relay/tcp_listener.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,6 +143,40 @@ static void test_pause_and_free_inside(void **state)
 	rig_stop(&rig);
 }
 
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+/* What is set on the listener must be on what it accepted: a flow that breaks off is told by the
+ * linger of its socket. */
+static void test_options_are_inherited(void **state)
+{
+	struct rig rig;
+	struct linger linger = {0};
+	socklen_t len = sizeof(linger);
+	int client;
+
+	(void)state;
+	rig_start(&rig, "127.0.0.1:0");
+	client = dial(&rig);
+	rig_accept(&rig, 1);
+	assert_int_equal(getsockopt(rig.fds[0], SOL_SOCKET, SO_LINGER, &linger, &len), 0);
+	assert_int_equal(linger.l_onoff, 1);
+	assert_int_equal(linger.l_linger, 0);
+	assert_int_equal(option(rig.fds[0], IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(option(rig.fds[0], SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option(rig.fds[0], IPPROTO_TCP, TCP_KEEPIDLE), 60);
+	assert_int_equal(option(rig.fds[0], IPPROTO_TCP, TCP_KEEPINTVL), 15);
+	assert_int_equal(option(rig.fds[0], IPPROTO_TCP, TCP_KEEPCNT), 4);
+	close(client);
+	rig_stop(&rig);
+}
+
 static void test_address_in_use(void **state)
 {
 	struct rig rig;
@@ -198,6 +234,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_pause_and_free_inside),
+		cmocka_unit_test(test_options_are_inherited),
 		cmocka_unit_test(test_address_in_use),
 		cmocka_unit_test(test_no_descriptors),
 	};
