@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The UDP flows of one socket: found by the source's address, the address of ours that it wrote to
- * and what its datagrams begin with, and ordered by when they were last active, so that one timer expires them all. Entries are
- * embedded in the flows and owned by them. The hash is seeded: a peer cannot choose ports that
+ * The UDP flows of one socket or program: found by the source's address, the address of ours that it
+ * wrote to and what its datagrams begin with, and ordered by when they were last active, so that one
+ * timer expires them all. Entries are embedded in the flows and owned by them. The hash is seeded: a peer cannot choose ports that
  * collide. One thread; time comes in.
  */
 #pragma once
@@ -16,7 +16,8 @@
 struct flow_entry {
 	struct address source; /* key, with the next three */
 	struct address local;  /* len 0 on a socket that is bound to one address */
-	const uint8_t *head;   /* what a SOCKS5 datagram begins with; the owner's */
+	/* What a SOCKS5 datagram begins with, or how a program calls the target; the owner's. */
+	const uint8_t *head;
 	size_t head_bytes;     /* 0 = no such thing */
 	uint64_t active_ns;
 	uint64_t hash;

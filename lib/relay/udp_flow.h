@@ -4,10 +4,10 @@
  * not a relay: datagrams never pause their source; what does not fit is dropped (the newest) and
  * counted.
  *
- * udp_opener: the side that receives the first datagram. One bound socket, a flow per source
- * address, each with a stream end that the owner opens. Answers leave from the address that the
- * source wrote to (IP_PKTINFO), so a wildcard socket on a host with two addresses answers from the
- * right one. udp_acceptor: the far side. One connected socket per flow, so the source port is
+ * udp_opener: the side that receives the first datagram, from one bound socket or from a program. A
+ * flow per source address, or per target that the program names, each with a stream end that the
+ * owner opens. Answers leave from the address that the source wrote to (IP_PKTINFO), so a wildcard
+ * socket on a host with two addresses answers from the right one. udp_acceptor: the far side. One connected socket per flow, so the source port is
  * stable for its life.
  *
  * Idle expiry counts both directions; the time is `now` of the loop. How datagrams travel is the
@@ -34,7 +34,8 @@ struct udp_counters {
 	uint64_t dropped_full;      /* the queue of a flow was full */
 	uint64_t dropped_too_large; /* longer than the peer takes (the original: 1500) */
 	uint64_t dropped_no_tunnel; /* no session at the time */
-	uint64_t dropped_socket;    /* the socket refused it (EMSGSIZE, ENOBUFS, ECONNREFUSED) */
+	/* The socket refused it (EMSGSIZE, ENOBUFS, ECONNREFUSED), or the program did not take it. */
+	uint64_t dropped_socket;
 	uint64_t dropped_flows;     /* first datagrams beyond max_flows */
 	uint64_t dropped_malformed; /* SOCKS5: no target, or a fragment; or from somebody else */
 };
@@ -55,10 +56,25 @@ struct udp_config {
 };
 
 /* ---- opener ---- */
+
+/* A near side that is no socket but a program, which sends by udp_opener_send. Its flows are told
+ * apart by `name`: what it calls a target, letter by letter. Neither call may end a flow or the
+ * opener; what they get is borrowed. */
+struct udp_program {
+	/* A datagram came back, in pieces. False: not taken, dropped. */
+	bool (*on_datagram)(void *user, const char *name, const struct iovec *iov,
+			    size_t iov_count);
+	/* The far side ended a flow and said why; the next datagram opens another. */
+	void (*on_refused)(void *user, const char *name, enum flow_error error);
+	void *user;
+};
+
 struct udp_opener_config {
 	struct udp_config common;
-	/* Bound, non-blocking, with IP_PKTINFO when wildcard; taken over, on failure too. */
+	/* Bound, non-blocking, with IP_PKTINFO when wildcard; taken over, on failure too. Not looked
+	 * at when there is a program. */
 	int fd;
+	const struct udp_program *program; /* copied; NULL = a socket */
 	size_t max_flows;     /* 0 = 4096 */
 	struct target target; /* the header's target; TARGET_DEFAULT on network mappings */
 	/* Not `target`: each datagram begins with its own (RFC 1928 section 7), and so does each
@@ -75,7 +91,8 @@ struct udp_opener_config {
 /* What is known of one source's flow. */
 struct udp_opener_info {
 	uint64_t id;                  /* from `open` */
-	const struct address *source; /* borrowed for the visit */
+	const struct address *source; /* borrowed for the visit; NULL = a program */
+	const char *name;             /* a program's; NULL = a socket's */
 	uint64_t in_bytes, out_bytes; /* payload: source to tunnel, tunnel to source */
 	uint64_t started_ns, active_ns; /* a datagram last moved, either way */
 };
@@ -84,6 +101,11 @@ int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *config);
 /* The session is gone or another one came (its kind of peer): all flows end, the socket stays. */
 void udp_opener_reset(struct udp_opener *o, bool peer_is_original);
+/* A program's datagram (at most FRAME_DATAGRAM_MAX bytes). Not 0: it was dropped, and counted.
+ * RSTUN_E_AGAIN = the flow's queue is full, or there is no tunnel; RSTUN_E_TOO_LARGE = for the
+ * original; RSTUN_E_LIMIT_REACHED = flows; RSTUN_E_NOMEM. */
+int udp_opener_send(struct udp_opener *o, const char *name, const struct target *target,
+		    const void *data, size_t bytes);
 size_t udp_opener_flows(const struct udp_opener *o);
 /* Shows each flow; a visit must not end any. */
 void udp_opener_visit(const struct udp_opener *o,
@@ -91,6 +113,7 @@ void udp_opener_visit(const struct udp_opener *o,
 /* Drops the flow with that number, or all for 0: the stream is aborted, and the next datagram of
  * the source opens another flow. Returns how many there were. */
 size_t udp_opener_kill(struct udp_opener *o, uint64_t id);
+/* What it has taken is still delivered, if the tunnel stays. Accepts NULL. */
 void udp_opener_free(struct udp_opener *o);
 
 /* ---- acceptor ---- */

@@ -2,7 +2,8 @@
 /*
  * The side of a UDP mapping that receives the first datagram: one bound socket, a flow with a
  * stream for each source (and, on a wildcard socket, for each address of ours that the source wrote
- * to, so answers of two of them never mix).
+ * to, so answers of two of them never mix). Or a program in place of the socket: a flow for each
+ * target that it names; no source.
  *
  * The opener owns the socket and its flows; a flow owns its stream end. A flow ends when it was
  * idle for the timeout, when the far side ends or refuses the stream, or by udp_opener_reset; the
@@ -30,7 +31,7 @@ struct udp_opener_flow {
 	struct flow_entry entry; /* first */
 	struct udp_opener *opener;
 	struct end *stream;
-	struct loop_task task; /* stream to socket */
+	struct loop_task task; /* stream to socket or program */
 	struct udp_path path;  /* back to the source */
 	uint64_t answered_ns;  /* when something last came back, or the stream was opened */
 	uint64_t id, started_ns;
@@ -49,9 +50,10 @@ struct udp_opener_datagram {
 
 struct udp_opener {
 	struct udp_opener_config config;
+	struct udp_program program; /* config.program is this, or NULL */
 	struct loop *loop;
 	uint64_t idle_ns;
-	int fd;
+	int fd; /* with event and batch; -1: a program's */
 	struct event event;
 	struct udp_batch *batch;
 	struct flow_table flows;
@@ -115,17 +117,23 @@ static void udp_flow_on_writable(void *user)
 	(void)user; /* datagrams do not wait for room */
 }
 
-static void udp_flow_on_error(void *user, enum flow_error error, bool both)
-{
-	(void)error;
-	(void)both;
-	udp_flow_end(user, false);
-}
-
+/* The far side does not go on. FLOW_RESET is no reason: a flow that was idle there ends so, too. */
 static void udp_flow_on_refused(void *user, enum flow_error error)
 {
-	(void)error;
-	udp_flow_end(user, false);
+	struct udp_opener_flow *f = user;
+	const struct udp_program *program = f->opener->config.program;
+
+	if (program != NULL && error != FLOW_RESET)
+		program->on_refused(program->user, (const char *)f->head, error);
+	udp_flow_end(f, false);
+}
+
+static void udp_flow_on_error(void *user, enum flow_error error, bool both)
+{
+	if (both)
+		udp_flow_end(user, false); /* the tunnel is lost, which its owner knows */
+	else
+		udp_flow_on_refused(user, error);
 }
 
 static const struct end_owner udp_flow_owner = {
@@ -135,9 +143,9 @@ static const struct end_owner udp_flow_owner = {
 	.on_refused = udp_flow_on_refused,
 };
 
-/* NULL: the datagram is dropped, and counted here. */
-static struct udp_opener_flow *udp_flow_open(struct udp_opener *o,
-					     const struct udp_opener_datagram *d)
+/* Not 0: the datagram is dropped, and counted here. */
+static int udp_flow_open(struct udp_opener *o, const struct udp_opener_datagram *d,
+			 struct udp_opener_flow **ret)
 {
 	struct udp_counters *counters = o->config.common.counters;
 	uint8_t target[FRAME_TARGET_MAX];
@@ -147,24 +155,24 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o,
 
 	if (o->flows.count >= o->config.max_flows) {
 		counters->dropped_flows++;
-		return NULL;
+		return RSTUN_E_LIMIT_REACHED;
 	}
 	f = calloc(1, sizeof(*f) + d->key.head_bytes);
 	if (f == NULL) {
 		counters->dropped_flows++;
-		return NULL;
+		return RSTUN_E_NOMEM;
 	}
 	f->stream = o->config.open(o->config.user, &d->key.source, &id);
 	if (f->stream == NULL) {
 		counters->dropped_no_tunnel++;
 		free(f);
-		return NULL;
+		return RSTUN_E_AGAIN;
 	}
 	if (!udp_put_bytes(f->stream, target, target_bytes, NULL, 0)) {
 		counters->dropped_full++;
 		f->stream->ops->free(f->stream);
 		free(f);
-		return NULL;
+		return RSTUN_E_AGAIN;
 	}
 	f->opener = o;
 	f->stream->owner = &udp_flow_owner;
@@ -177,6 +185,7 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o,
 		.interface = d->interface,
 		.head = f->head,
 		.head_bytes = d->key.head_bytes,
+		.program = o->config.program,
 	};
 	f->id = id;
 	f->started_ns = loop_now(o->loop);
@@ -188,8 +197,53 @@ static struct udp_opener_flow *udp_flow_open(struct udp_opener *o,
 	if (o->flows.count == 1)
 		loop_timer_arm(&o->timer, clock_after(f->answered_ns, o->idle_ns));
 	f->stream->ops->want_read(f->stream, true);
-	return f;
+	*ret = f;
+	return 0;
 }
+
+/* Not 0: the datagram is dropped, and counted. */
+static int udp_opener_put(struct udp_opener *o, const struct udp_opener_datagram *d)
+{
+	uint64_t now_ns = loop_now(o->loop);
+	struct udp_opener_flow *f;
+	int err = 0;
+
+	if (o->config.common.peer_is_original && d->bytes > FRAME_ORIGINAL_MAX) {
+		udp_drop_too_large(&o->config.common, d->bytes); /* not worth a stream */
+		return RSTUN_E_TOO_LARGE;
+	}
+	f = (struct udp_opener_flow *)flow_table_find(&o->flows, &d->key);
+	/* The original has stopped relaying answers for good by now (WIRE.md section 1). */
+	if (f != NULL && o->config.common.peer_is_original &&
+	    now_ns >= clock_after(f->answered_ns, o->idle_ns)) {
+		udp_flow_end(f, true);
+		f = NULL;
+	}
+	if (f == NULL)
+		err = udp_flow_open(o, d, &f);
+	if (err != 0)
+		return err;
+	flow_table_touch(&o->flows, &f->entry, now_ns);
+	if (!udp_put_frame(f->stream, d->data, d->bytes, &o->config.common))
+		return RSTUN_E_AGAIN;
+	f->in_bytes += d->bytes;
+	return 0;
+}
+
+int udp_opener_send(struct udp_opener *o, const char *name, const struct target *target,
+		    const void *data, size_t bytes)
+{
+	const struct udp_opener_datagram d = {
+		.key = {.head = (const uint8_t *)name, .head_bytes = strlen(name) + 1},
+		.target = *target,
+		.data = data,
+		.bytes = bytes,
+	};
+
+	return udp_opener_put(o, &d);
+}
+
+/* ---- the socket ---- */
 
 /* Takes off what a datagram of SOCKS5 begins with. False: it cannot be forwarded. */
 static bool udp_opener_read_head(struct udp_opener_datagram *d)
@@ -214,7 +268,6 @@ static bool udp_opener_read_head(struct udp_opener_datagram *d)
 static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packet)
 {
 	struct udp_counters *counters = o->config.common.counters;
-	uint64_t now_ns = loop_now(o->loop);
 	struct udp_opener_datagram d = {
 		.key = {.source = packet->source, .local = packet->local},
 		.target = o->config.target,
@@ -222,7 +275,6 @@ static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packe
 		.bytes = packet->bytes,
 		.interface = packet->interface,
 	};
-	struct udp_opener_flow *f;
 
 	if (packet->truncated) {
 		counters->dropped_too_large++;
@@ -233,28 +285,11 @@ static void udp_opener_take(struct udp_opener *o, const struct udp_packet *packe
 		counters->dropped_malformed++;
 		return;
 	}
-	if (o->config.common.peer_is_original && d.bytes > FRAME_ORIGINAL_MAX) {
-		udp_drop_too_large(&o->config.common, d.bytes); /* not worth a stream */
-		return;
-	}
 	if (packet->source.len == 0 || address_port(&packet->source) == 0) {
 		counters->dropped_socket++; /* nowhere to answer to */
 		return;
 	}
-	f = (struct udp_opener_flow *)flow_table_find(&o->flows, &d.key);
-	/* The original has stopped relaying answers for good by now (WIRE.md section 1). */
-	if (f != NULL && o->config.common.peer_is_original &&
-	    now_ns >= clock_after(f->answered_ns, o->idle_ns)) {
-		udp_flow_end(f, true);
-		f = NULL;
-	}
-	if (f == NULL)
-		f = udp_flow_open(o, &d);
-	if (f == NULL)
-		return;
-	flow_table_touch(&o->flows, &f->entry, now_ns);
-	if (udp_put_frame(f->stream, d.data, d.bytes, &o->config.common))
-		f->in_bytes += d.bytes;
+	(void)udp_opener_put(o, &d);
 }
 
 static void udp_opener_on_event(evutil_socket_t fd, short what, void *user)
@@ -297,45 +332,63 @@ static void udp_opener_on_timer(void *user)
 	}
 }
 
+static bool udp_opener_listen(struct udp_opener *o)
+{
+	o->batch = udp_batch_acquire();
+	event_assign(&o->event, o->loop->base, o->fd, EV_READ | EV_PERSIST, udp_opener_on_event, o);
+	return o->batch != NULL && event_add(&o->event, NULL) == 0;
+}
+
+static void udp_opener_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *config)
 {
 	struct udp_opener *o = calloc(1, sizeof(*o));
+	int fd = config->program == NULL ? config->fd : -1;
 
 	if (o == NULL) {
-		close(config->fd);
+		udp_opener_close(fd);
 		return RSTUN_E_NOMEM;
 	}
 	o->config = *config;
+	if (config->program != NULL) {
+		o->program = *config->program;
+		o->config.program = &o->program;
+	}
 	if (o->config.max_flows == 0)
 		o->config.max_flows = UDP_OPENER_FLOWS_MAX;
 	o->loop = config->common.loop;
 	o->idle_ns = config->common.idle_timeout_ms == 0 ? CLOCK_NEVER
 							 : clock_ms(config->common.idle_timeout_ms);
-	o->fd = config->fd;
-	o->batch = udp_batch_acquire();
-	if (o->batch == NULL || flow_table_init(&o->flows) != 0)
-		goto failed;
+	o->fd = fd;
 	loop_timer_init(&o->timer, o->loop, udp_opener_on_timer, o);
-	event_assign(&o->event, o->loop->base, o->fd, EV_READ | EV_PERSIST, udp_opener_on_event, o);
-	if (event_add(&o->event, NULL) != 0)
-		goto failed;
+	if (flow_table_init(&o->flows) != 0 || (fd >= 0 && !udp_opener_listen(o))) {
+		flow_table_done(&o->flows);
+		udp_batch_release(o->batch);
+		udp_opener_close(fd);
+		free(o);
+		return RSTUN_E_NOMEM;
+	}
 	*ret = o;
 	return 0;
-failed:
-	flow_table_done(&o->flows);
-	udp_batch_release(o->batch);
-	close(o->fd);
-	free(o);
-	return RSTUN_E_NOMEM;
+}
+
+static void udp_opener_end_all(struct udp_opener *o, bool graceful)
+{
+	struct flow_entry *entry;
+
+	while ((entry = flow_table_oldest(&o->flows)) != NULL)
+		udp_flow_end((struct udp_opener_flow *)entry, graceful);
 }
 
 void udp_opener_reset(struct udp_opener *o, bool peer_is_original)
 {
-	struct flow_entry *entry;
-
 	o->config.common.peer_is_original = peer_is_original;
-	while ((entry = flow_table_oldest(&o->flows)) != NULL)
-		udp_flow_end((struct udp_opener_flow *)entry, false);
+	udp_opener_end_all(o, false);
 }
 
 size_t udp_opener_flows(const struct udp_opener *o)
@@ -353,7 +406,8 @@ void udp_opener_visit(const struct udp_opener *o,
 		const struct udp_opener_flow *f = (const struct udp_opener_flow *)entry;
 		struct udp_opener_info info = {
 			.id = f->id,
-			.source = &entry->source,
+			.source = o->config.program == NULL ? &entry->source : NULL,
+			.name = o->config.program == NULL ? NULL : (const char *)f->head,
 			.in_bytes = f->in_bytes,
 			.out_bytes = f->out_bytes,
 			.started_ns = f->started_ns,
@@ -385,11 +439,12 @@ void udp_opener_free(struct udp_opener *o)
 {
 	if (o == NULL)
 		return;
-	udp_opener_reset(o, o->config.common.peer_is_original);
-	event_del(&o->event);
+	udp_opener_end_all(o, true);
+	if (o->fd >= 0)
+		event_del(&o->event);
 	loop_timer_cancel(&o->timer);
 	flow_table_done(&o->flows);
 	udp_batch_release(o->batch);
-	close(o->fd);
+	udp_opener_close(o->fd);
 	free(o);
 }

@@ -271,6 +271,25 @@ static int udp_send_all(struct udp_send *send, int fd, uint64_t *sent_bytes)
 	return sent;
 }
 
+/* The same for a program. */
+static int udp_tell_all(const struct udp_send *send, const struct udp_program *program,
+			uint64_t *sent_bytes)
+{
+	int sent = 0;
+
+	for (int i = 0; i < send->count; i++) {
+		const struct msghdr *msg = &send->messages[i].msg_hdr;
+
+		if (!program->on_datagram(program->user, msg->msg_iov[0].iov_base,
+					  msg->msg_iov + 1, msg->msg_iovlen - 1))
+			continue;
+		for (size_t k = 0; k < msg->msg_iovlen; k++)
+			*sent_bytes += msg->msg_iov[k].iov_len;
+		sent++;
+	}
+	return sent;
+}
+
 int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		       struct udp_counters *counters, size_t *ret_bytes)
 {
@@ -305,7 +324,9 @@ int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		msg->msg_control = control_bytes == 0 ? NULL : control;
 		msg->msg_controllen = control_bytes;
 	}
-	sent = udp_send_all(&send, fd, &sent_bytes);
+	sent = path != NULL && path->program != NULL
+		       ? udp_tell_all(&send, path->program, &sent_bytes)
+		       : udp_send_all(&send, fd, &sent_bytes);
 	if (path != NULL)
 		sent_bytes -= (uint64_t)sent * path->head_bytes;
 	counters->out_bytes += sent_bytes;

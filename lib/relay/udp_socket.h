@@ -50,10 +50,11 @@ struct udp_path {
 	unsigned interface;
 	const uint8_t *head; /* goes before each of them */
 	size_t head_bytes;
+	const struct udp_program *program; /* it and no socket; NULL = none */
 };
 
-/* Sends as many frames of the stream as one batch holds; `path` NULL = connected. Whatever the
- * socket does not take is dropped and counted. Returns the frames taken from the stream; *ret_bytes
+/* Sends as many frames of the stream as one batch holds; `path` NULL = connected; the head of a
+ * program's is the flow's name with its NUL. Whatever the socket does not take is dropped and counted. Returns the frames taken from the stream; *ret_bytes
  * = their payload. A return of UDP_BATCH means that there may be more. */
 int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		       struct udp_counters *counters, size_t *ret_bytes);
