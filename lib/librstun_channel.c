@@ -241,22 +241,6 @@ static int librstun_channel_start(struct rstun_channel *ch, const struct target 
 	return client_open_channel(ch->client->engine, &channel);
 }
 
-static int librstun_channel_target(struct target *ret, const char *text)
-{
-	struct target target;
-	const char *why;
-	size_t at;
-
-	*ret = (struct target){.kind = TARGET_DEFAULT};
-	if (text == NULL)
-		return 0;
-	if (target_parse(&target, text, strlen(text), &at, &why) != 0 ||
-	    (target.kind == TARGET_NAME ? target.port : address_port(&target.address)) == 0)
-		return RSTUN_E_MALFORMED;
-	*ret = target;
-	return 0;
-}
-
 int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client, const char *target,
 		       const struct rstun_channel_ops *ops, void *user)
 {
@@ -265,7 +249,7 @@ int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client, 
 	int err = librstun_enter(client->context);
 
 	if (err == 0)
-		err = librstun_channel_target(&wanted, target);
+		err = librstun_target(&wanted, target);
 	if (err == 0 && client->stopping)
 		err = RSTUN_E_SHUTTING_DOWN;
 	if (err != 0)

@@ -86,6 +86,7 @@ static void librstun_client_on_event(void *user, const struct tunnel_event *even
 		.next_retry_ms = event->state.next_retry_ms,
 		.attempt = event->state.attempt,
 		.unverified = event->state.unverified,
+		.proto = event->proto == MAPPING_UDP ? RSTUN_UDP : RSTUN_TCP,
 	};
 	snprintf(c->text, sizeof(c->text), "%s", event->text);
 	snprintf(c->software, sizeof(c->software), "%s", event->state.peer_software);
@@ -210,6 +211,7 @@ static struct rstun_client *librstun_client_alloc(struct rstun_context *context,
 	client->on_socket = context->on_socket;
 	client->socket_user = context->socket_user;
 	LIST_INIT(&client->channels);
+	LIST_INIT(&client->udps);
 	STAILQ_INIT(&client->changes);
 	loop_task_init(&client->task, librstun_client_on_task, client);
 	LIST_INSERT_HEAD(&context->clients, client, link);
@@ -264,11 +266,14 @@ void rstun_client_free(struct rstun_client *client)
 {
 	struct librstun_change *c;
 	struct rstun_channel *channel;
+	struct rstun_udp *udp;
 
 	if (client == NULL || librstun_enter(client->context) != 0)
 		return;
 	while ((channel = LIST_FIRST(&client->channels)) != NULL)
 		rstun_channel_free(channel);
+	while ((udp = LIST_FIRST(&client->udps)) != NULL)
+		rstun_udp_free(udp);
 	client_free(client->engine);
 	loop_task_cancel(&client->context->loop, &client->task);
 	while ((c = STAILQ_FIRST(&client->changes)) != NULL) {

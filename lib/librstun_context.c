@@ -33,6 +33,21 @@ int librstun_copy_ops(void *to, size_t to_size, const void *from, size_t size)
 	return 0;
 }
 
+int librstun_target(struct target *ret, const char *text)
+{
+	struct target target = {.kind = TARGET_DEFAULT};
+	const char *why;
+	size_t at;
+
+	if (text != NULL &&
+	    (strlen(text) >= ADDRESS_TARGET_TEXT_SIZE ||
+	     target_parse(&target, text, strlen(text), &at, &why) != 0 ||
+	     (target.kind == TARGET_NAME ? target.port : address_port(&target.address)) == 0))
+		return RSTUN_E_MALFORMED;
+	*ret = target;
+	return 0;
+}
+
 const char *rstun_version(void)
 {
 	return PACKAGE_VERSION;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of librstun know of each other: the structs behind rstun.h's handles. A context
- * owns clients, a client owns channels. All of a context on one thread.
+ * owns clients, a client owns channels and UDP objects. All of a context on one thread.
  *
  * The engine must not be changed, let alone freed, from inside what it calls, and programs may do
  * both: so whatever is told to a program is noted first and told by a task of the loop, in which
@@ -29,6 +29,7 @@ struct tls_credentials;
 
 LIST_HEAD(librstun_clients, rstun_client);
 LIST_HEAD(librstun_channels, rstun_channel);
+LIST_HEAD(librstun_udps, rstun_udp);
 
 struct rstun_context {
 	pthread_t thread;
@@ -67,6 +68,7 @@ struct rstun_client {
 	struct client *engine;
 	uint64_t last_id;                    /* of its mappings */
 	struct librstun_channels channels;
+	struct librstun_udps udps;
 	bool stopping;
 	bool stopped; /* on_stopped is to be told */
 	struct librstun_changes changes;
@@ -94,9 +96,40 @@ struct rstun_channel {
 	bool telling, freed;   /* freed while it tells: memory only */
 };
 
+/* What came for a UDP object and is to be told: a datagram, or the error of a target. */
+struct librstun_arrival {
+	STAILQ_ENTRY(librstun_arrival) link;
+	enum flow_error error; /* FLOW_OK = a datagram */
+	const char *target;    /* these two lie behind it; "" = the default upstream */
+	const uint8_t *data;
+	size_t bytes;
+	char place[];
+};
+
+STAILQ_HEAD(librstun_arrivals, librstun_arrival);
+
+struct rstun_udp {
+	LIST_ENTRY(rstun_udp) link;
+	struct rstun_client *client;
+	struct rstun_udp_ops ops;
+	void *user;
+	struct flow_associate *near; /* the engine's; NULL = it failed */
+	int error;                   /* why; 0 = it has not */
+	char text[LIBRSTUN_TEXT_SIZE];
+	struct librstun_arrivals arrivals;
+	size_t arrived_bytes;  /* that they take */
+	bool opened;           /* on_open is to be told */
+	bool failed;           /* on_error is */
+	struct loop_task task; /* tells all that */
+	bool telling, freed;   /* freed while it tells: memory only */
+};
+
 /* First in every call: 0 with the loop's time fresh, or RSTUN_E_WRONG_THREAD. */
 int librstun_enter(struct rstun_context *context);
 
 /* Copies a program's table of callbacks, which may be of another version; `size` is its first
  * member's value. RSTUN_E_MALFORMED when that cannot be. */
 int librstun_copy_ops(void *to, size_t to_size, const void *from, size_t size);
+
+/* HOST:PORT, or NULL for the server's default upstream. RSTUN_E_MALFORMED. */
+int librstun_target(struct target *ret, const char *text);

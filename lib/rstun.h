@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * librstun: tunnels of rstun in a program of yours. A client logs in to an rstun server and holds
- * mappings (ports, as the daemon has them) and channels: TCP streams through the tunnel that need
- * no port on this machine. Manual: librstun(3).
+ * mappings (ports, as the daemon has them), channels and UDP objects: TCP streams and datagrams
+ * through the tunnel that need no port on this machine. Manual: librstun(3).
  *
  * Objects. A context sits on an event_base of libevent that you made and run. It owns its clients,
- * a client owns its channels: freeing one frees what it owns, and no callback comes for any of it
+ * a client owns its channels and UDP objects: freeing one frees what it owns, and no callback comes for any of it
  * afterwards. Each may be freed at any time outside of the library and in every callback but on_log
  * and on_socket.
  *
@@ -39,6 +39,7 @@ struct event_base; /* libevent's */
 struct rstun_context;
 struct rstun_client;
 struct rstun_channel;
+struct rstun_udp;
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
@@ -151,7 +152,8 @@ enum rstun_state {
 
 /* A mapping changed its state. Members may be added at the end. */
 struct rstun_state_change {
-	uint64_t mapping;             /* its number; 0: the tunnel that all channels share */
+	/* Its number; 0: a tunnel that all channels (proto: RSTUN_TCP) or UDP objects share. */
+	uint64_t mapping;
 	enum rstun_state before, now;
 	int error;                    /* why, enum rstun_error; 0 = none */
 	const char *text;             /* the reason or a remark in words; "" = none */
@@ -161,6 +163,7 @@ struct rstun_state_change {
 	uint64_t next_retry_ms;       /* RECONNECTING, FAILED: so long until the next attempt */
 	unsigned attempt;             /* since it was up; 0 = it is up */
 	int unverified;               /* not 0: nothing proves that the server is what it says */
+	enum rstun_proto proto;
 };
 
 /* Options are those of "rstund client" in rstund(8), under their long names, as text:
@@ -180,7 +183,8 @@ struct rstun_client_ops {
 	void (*on_stopped)(struct rstun_client *client, void *user);
 };
 
-/* A client of one server, without mappings. It connects when it has one, or a channel. `options`
+/* A client of one server, without mappings. It connects when it has one, or a channel or a UDP
+ * object. `options`
  * are copied, and `ops` (NULL = no callbacks). When an option is wrong or missing `error`
  * (error_size bytes, NULL = not wanted) holds a sentence about it.
  * RSTUN_E_CONFIG_INVALID, RSTUN_E_CERT_INVALID, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
@@ -191,11 +195,11 @@ RSTUN_API int rstun_client_new(struct rstun_client **ret, struct rstun_context *
 
 /* No new flows and channels from now on (RSTUN_E_SHUTTING_DOWN). TCP flows and channels that are
  * open may go on until they end, but not longer than grace_ms; what is left then is cut, channels
- * get on_error with RSTUN_E_SHUTTING_DOWN. on_stopped follows once; the client is still to be
+ * get on_error with RSTUN_E_SHUTTING_DOWN. UDP ends at once, UDP objects get the same. on_stopped follows once; the client is still to be
  * freed. A second call does nothing. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
 
-/* Frees it with its mappings and channels, at once, see rstun_context_free. */
+/* Frees it with its mappings, channels and UDP objects, at once, see rstun_context_free. */
 RSTUN_API void rstun_client_free(struct rstun_client *client);
 
 /* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges, and OUT listens
@@ -274,6 +278,62 @@ RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
 /* Frees it. If both directions were over (finished here, the far side's end read) what was written
  * is still delivered as long as the client lives; else it is reset. */
 RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
+
+/* ---- UDP ------------------------------------------------------------------------------------- */
+
+/* The longest datagram that UDP carries over IPv4. */
+#define RSTUN_UDP_DATAGRAM_MAX 65507
+
+/* Datagrams to and from any number of targets. Each target that is written to has a flow: from the
+ * server on, its datagrams come from one source port, and what the target sends to that port comes
+ * back here. A flow ends when nothing has moved for udp-timeout-ms (an option of the client; the
+ * server's may be longer), and the next datagram begins another, from another port. As with UDP
+ * itself, datagrams may be lost on the way without a word, and nothing holds a sender back; never
+ * are they cut, merged or mixed up. At most 256 targets at a time, and 256 objects of a client.
+ *
+ * `target` is HOST:PORT as the server sees it, or NULL, the server's default upstream. Callbacks
+ * name it letter by letter as it was written to; two spellings of it are two targets. Toward the
+ * original server (rstun) there is NULL only: it leads datagrams to its --udp-upstream, if it has
+ * one, whatever they name. */
+
+/* Each may be NULL. on_error is the last call of an object, which is still to be freed then. */
+struct rstun_udp_ops {
+	size_t size; /* sizeof(struct rstun_udp_ops): later versions have more members */
+	/* There is a tunnel: datagrams are taken. Comes again whenever a tunnel was lost and another
+	 * one is there; all flows are new then. */
+	void (*on_open)(struct rstun_udp *udp, void *user);
+	/* A datagram came, of 0 bytes perhaps. */
+	void (*on_datagram)(struct rstun_udp *udp, void *user, const char *target,
+			    const void *data, size_t bytes);
+	/* The server ended the flow to that target and said why; datagrams to it were lost. The next
+	 * one begins another. RSTUN_E_DNS_FAILED, RSTUN_E_ACCESS_DENIED (also: the server has no
+	 * default upstream), RSTUN_E_TARGET_UNREACHABLE, RSTUN_E_LIMIT_REACHED,
+	 * RSTUN_E_SHUTTING_DOWN, ...; `text` says it in words. A port where nobody listens is no
+	 * error, and the original server says nothing. */
+	void (*on_target_error)(struct rstun_udp *udp, void *user, const char *target, int error,
+				const char *text);
+	/* There was no tunnel for 5 s (RSTUN_E_TIMEOUT), at first or after it was lost, or there will
+	 * be none: RSTUN_E_AUTH_FAILED and whatever else keeps it down, RSTUN_E_SHUTTING_DOWN. */
+	void (*on_error)(struct rstun_udp *udp, void *user, int error, const char *text);
+};
+
+/* Makes one. `ops` are copied. RSTUN_E_LIMIT_REACHED, RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM,
+ * RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_udp_open(struct rstun_udp **ret, struct rstun_client *client,
+			     const struct rstun_udp_ops *ops, void *user);
+
+/* Sends a datagram, which is copied; `data` may be NULL when `bytes` is 0. Never waits: what is not
+ * 0 says that it was dropped here. RSTUN_E_AGAIN: no tunnel now (on_open follows), or too many
+ * bytes wait for the tunnel (256 KiB of a target); RSTUN_E_TOO_LARGE: longer than
+ * RSTUN_UDP_DATAGRAM_MAX, or than the 1500 bytes that the original server takes;
+ * RSTUN_E_LIMIT_REACHED: too many targets; RSTUN_E_MALFORMED: the target;
+ * RSTUN_E_PEER_LACKS_FEATURE: the server is the original, and a target is named; what on_error told
+ * or will tell; RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_udp_send(struct rstun_udp *udp, const char *target, const void *data,
+			     size_t bytes);
+
+/* Frees it and ends its flows; what was sent is still delivered if the client lives. */
+RSTUN_API void rstun_udp_free(struct rstun_udp *udp);
 
 #ifdef __cplusplus
 }

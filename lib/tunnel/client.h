@@ -13,7 +13,9 @@
 #include "tunnel/env.h"
 
 struct client;
+struct flow_associate;
 struct flow_channel;
+struct flow_datagrams;
 struct flow_info; /* flows.h */
 struct tls_credentials;
 
@@ -69,6 +71,10 @@ void client_drain(struct client *c, uint64_t deadline_ns, void (*on_drained)(voi
  * share one tunnel, which is made for the first and closed when there has been none for a while; no
  * event tells of it. As flows_open_channel. */
 int client_open_channel(struct client *c, const struct flow_channel *channel);
+/* UDP of a program's, as flows_open_udp, through a tunnel of its own kind. *ret is NULL when the
+ * tunnel is known not to come, and on_failed has been called. */
+int client_open_udp(struct client *c, const struct flow_datagrams *program,
+		    struct flow_associate **ret);
 /* One with that `user` need not wait for a stream any more; its `done` is not called. No-op when
  * there is none that waits. */
 void client_cancel_channel(struct client *c, const void *user);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels of a client that no mapping's tunnel carries: those of callers (TCP) and the associations
- * of SOCKS5 (UDP). Those of one protocol share one tunnel: a mapping without a listener, which is
+ * Channels of a client that no mapping's tunnel carries: those of callers and programs (TCP), the
+ * associations of SOCKS5 and programs (UDP). Those of one protocol share one tunnel: a mapping without a listener, which is
  * made for the first of them and removed when there has been none for a minute. On the client's
  * thread.
  */
@@ -134,6 +134,23 @@ struct flows *client_channel_udp(struct client *c)
 		return NULL;
 	client_channel_on_idle(m); /* from now on */
 	return &m->flows;
+}
+
+int client_open_udp(struct client *c, const struct flow_datagrams *program,
+		    struct flow_associate **ret)
+{
+	struct client_mapping *m;
+	int err = client_channel_mapping(c, MAPPING_UDP, &m);
+
+	if (err != 0)
+		return err;
+	if (m->state == TUNNEL_FAILED && !client_channel_may_retry(m)) {
+		*ret = NULL;
+		program->on_failed(program->program.user, m->fail_error, m->fail_text);
+		return 0;
+	}
+	client_channel_on_idle(m); /* from now on */
+	return flows_open_udp(&m->flows, program, c->config->udp_timeout_ms, ret);
 }
 
 void client_cancel_channel(struct client *c, const void *user)

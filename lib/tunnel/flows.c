@@ -223,7 +223,7 @@ static void flows_reset_openers(struct flows *f)
 	if (f->opener != NULL)
 		udp_opener_reset(f->opener, f->tunnel.peer_is_original);
 	for (a = LIST_FIRST(&f->associates); a != NULL; a = flow_associate_next(a))
-		udp_opener_reset(flow_associate_opener(a), f->tunnel.peer_is_original);
+		flow_associate_reset(a);
 }
 
 void flows_attach(struct flows *f, const struct flows_tunnel *tunnel)
@@ -283,10 +283,24 @@ void flows_cancel_channel(struct flows *f, const void *user)
 		flow_asked_cancel(a);
 }
 
+int flows_open_udp(struct flows *f, const struct flow_datagrams *program, uint64_t udp_idle_ms,
+		   struct flow_associate **ret)
+{
+	return f->draining ? RSTUN_E_SHUTTING_DOWN
+			   : flow_associate_new_program(ret, f, program, udp_idle_ms);
+}
+
 void flows_fail_waiting(struct flows *f, int error, const char *text)
 {
+	struct flow_associate *a, *next;
+
 	while (!TAILQ_EMPTY(&f->ready))
 		flow_asked_end(TAILQ_FIRST(&f->ready), error, text);
+	for (a = LIST_FIRST(&f->associates); a != NULL; a = next) {
+		next = flow_associate_next(a);
+		if (flow_associate_waits(a))
+			flow_associate_fail(a, error, text);
+	}
 }
 
 bool flows_is_idle(const struct flows *f)
@@ -315,7 +329,8 @@ static void flows_close_sockets(struct flows *f)
 		flow_asked_end(TAILQ_FIRST(&f->asked), RSTUN_E_SHUTTING_DOWN, "");
 	flows_fail_waiting(f, RSTUN_E_SHUTTING_DOWN, "the tunnel is shutting down");
 	while (!LIST_EMPTY(&f->associates))
-		flow_associate_end(LIST_FIRST(&f->associates));
+		flow_associate_fail(LIST_FIRST(&f->associates), RSTUN_E_SHUTTING_DOWN,
+				    "the tunnel is shutting down");
 	loop_timer_cancel(&f->wait_timer);
 }
 
@@ -381,7 +396,7 @@ static void flows_on_udp_visit(void *user, const struct udp_opener_info *flow)
 		.owner_id = v->owner_id,
 		.proto = MAPPING_UDP,
 		.source = flow->source,
-		.target = "",
+		.target = flow->name != NULL ? flow->name : "",
 		.in_bytes = flow->in_bytes,
 		.out_bytes = flow->out_bytes,
 		.age_ms = (now_ns - flow->started_ns) / CLOCK_NS_PER_MS,

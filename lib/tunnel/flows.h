@@ -144,6 +144,16 @@ struct flow_program {
 	void *user;
 };
 
+/* UDP of a program's, whose datagrams each name their target (relay/udp_flow.h). None of its calls
+ * may end it or touch the client. */
+struct flow_datagrams {
+	struct udp_program program; /* its user is that of all calls */
+	/* There is a tunnel, perhaps again; may come from inside of the beginning. */
+	void (*on_open)(void *user);
+	/* It is gone: there was no tunnel in time, or there will be none. */
+	void (*on_failed)(void *user, int error, const char *text);
+};
+
 /* A flow whose near end was accepted elsewhere, with what it wants to reach. */
 struct flow_channel {
 	int fd;                      /* taken over when flows_open_channel returns 0; -1: none */
@@ -170,6 +180,10 @@ void flow_channel_close(const struct flow_channel *channel);
 int flows_open_channel(struct flows *f, const struct flow_channel *channel);
 /* The one with that `user` waits no longer; `done` is not called. */
 void flows_cancel_channel(struct flows *f, const void *user);
+/* UDP of a program's (flow_associate.h). It outlives tunnels, and fails when there has been none for
+ * CONFIG_CONNECT_TIMEOUT_MS. RSTUN_E_LIMIT_REACHED, RSTUN_E_NOMEM, RSTUN_E_SHUTTING_DOWN. */
+int flows_open_udp(struct flows *f, const struct flow_datagrams *program, uint64_t udp_idle_ms,
+		   struct flow_associate **ret);
 /* The tunnel will not come: those that have said what they want to reach need not wait for it. */
 void flows_fail_waiting(struct flows *f, int error, const char *text);
 bool flows_is_idle(const struct flows *f); /* no TCP flow, and nothing that may become one */

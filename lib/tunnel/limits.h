@@ -63,7 +63,8 @@
  * toward it; each at most so long for the question, then CONFIG_CONNECT_TIMEOUT_MS. */
 #define LIMITS_ASKED 1024
 #define LIMITS_ASK_MS 10000
-/* Associations of SOCKS5 of one client and thread, and targets that each may have at a time. */
+/* Associations (of SOCKS5, of programs) of one client and thread, and targets that each may have at
+ * a time. */
 #define LIMITS_ASSOCIATES 256
 #define LIMITS_ASSOCIATE_FLOWS 256
 /* The tunnel of a client's channels is closed when there has been none for so long. */

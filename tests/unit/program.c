@@ -202,7 +202,7 @@ static void on_fd(evutil_socket_t fd, short what, void *user)
 	*(bool *)user = true;
 }
 
-static void run_until_readable(int fd)
+void program_far_wait(int fd)
 {
 	const struct timeval limit = {.tv_sec = LIMIT_S};
 	struct event *event;
@@ -217,26 +217,26 @@ static void run_until_readable(int fd)
 
 int program_far_accept(void)
 {
-	run_until_readable(pair_upstream[0]);
+	program_far_wait(pair_upstream[0]);
 	return app_accept(pair_upstream[0]);
 }
 
 void program_far_expect(int fd, const char *text)
 {
-	run_until_readable(fd);
+	program_far_wait(fd);
 	app_expect(fd, text, strlen(text));
 }
 
 void program_far_expect_end(int fd)
 {
-	run_until_readable(fd);
+	program_far_wait(fd);
 	app_expect_end(fd);
 	close(fd);
 }
 
 void program_far_expect_reset(int fd)
 {
-	run_until_readable(fd);
+	program_far_wait(fd);
 	app_expect_reset(fd);
 	close(fd);
 }
@@ -294,6 +294,8 @@ int program_setup(void **state)
 	rig_init(&program_rig);
 	program_rig.server_config.tcp_upstream = (struct target){.kind = TARGET_ADDRESS};
 	pair_upstream[0] = app_listen(MAPPING_TCP, &program_rig.server_config.tcp_upstream.address);
+	program_rig.server_config.udp_upstream = (struct target){.kind = TARGET_ADDRESS};
+	pair_upstream[1] = app_listen(MAPPING_UDP, &program_rig.server_config.udp_upstream.address);
 	rig_start_server(&program_rig);
 	return 0;
 }
@@ -303,6 +305,7 @@ int program_teardown(void **state)
 	(void)state;
 	rig_done(&program_rig);
 	close(pair_upstream[0]);
+	close(pair_upstream[1]);
 	event_base_free(program_base);
 	return 0;
 }

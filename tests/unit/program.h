@@ -55,7 +55,7 @@ extern struct rig program_rig; /* has the server */
 extern struct event_base *program_base;
 extern const struct rstun_channel_ops program_ops;
 
-/* Of cmocka: a base, a server, and its default upstream pair_upstream[0]. */
+/* Of cmocka: a base, a server, and its default upstreams pair_upstream[0] (TCP) and [1] (UDP). */
 int program_setup(void **state);
 int program_teardown(void **state);
 
@@ -79,6 +79,7 @@ bool program_is_up(struct program *p);
 bool program_is_stopped(struct program *p);
 
 /* The upstream's end, a blocking socket; the loop runs meanwhile. The last two close it. */
+void program_far_wait(int fd); /* until something can be read from it */
 int program_far_accept(void);
 void program_far_expect(int fd, const char *text);
 void program_far_expect_end(int fd);
