@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc;
-its header in C and C++, its symbols, and the example, which fetches a page through a tunnel."""
+its header in C and C++, its symbols, and the examples, which fetch a page and ask by a datagram
+through a tunnel."""
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from harness.daemon import limit, log_password
 from test_tree import SRCDIR, code, text
 
 BUILDDIR = os.environ.get("RSTUND_BUILDDIR") or SRCDIR
-EXAMPLE = os.path.join(SRCDIR, "contrib/examples/fetch.c")
+EXAMPLES = os.path.join(SRCDIR, "contrib/examples")
 BODY = b"".join(net.stream(7, 3000000))
 
 
@@ -51,21 +52,31 @@ def stage(tmp_path_factory):
     return prefix, environ
 
 
-@pytest.fixture(scope="module")
-def fetch(stage, tmp_path_factory):
-    """The example, built as its head says; with sanitizers where the library has them."""
+def example(name, stage, folder):
+    """An example, built as its head says; with sanitizers where the library has them."""
     prefix, environ = stage
     flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs",
                 "librstun", env=environ).split()
     sanitizers = re.findall(r"-fsanitize\S+", make_variable("RSTUN_CFLAGS"))
-    program = str(tmp_path_factory.mktemp("fetch") / "fetch")
-    run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, EXAMPLE, *flags, "-o", program)
+    program = str(folder / name)
+    run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, os.path.join(EXAMPLES, f"{name}.c"),
+        *flags, "-o", program)
 
     def call(*args):
         result = subprocess.run([program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 env=environ, timeout=limit(60))
         return result.returncode, result.stdout, result.stderr.decode()
     return call
+
+
+@pytest.fixture(scope="module")
+def fetch(stage, tmp_path_factory):
+    return example("fetch", stage, tmp_path_factory.mktemp("fetch"))
+
+
+@pytest.fixture(scope="module")
+def ask(stage, tmp_path_factory):
+    return example("ask", stage, tmp_path_factory.mktemp("ask"))
 
 
 @pytest.fixture
@@ -106,6 +117,19 @@ def test_fetch_fails(server, fetch, change, says):
                                    change.get("target", "127.0.0.1:1"), "/")
     assert (status, output) == (1, b"")
     assert says in errors
+
+
+def test_ask(server, ask, udp_upstream):
+    upstream = udp_upstream()
+    assert ask(*server, net.text(upstream.address), "hello") == (0, b"hello", "")
+
+
+@pytest.mark.parametrize("target, says", [
+    ("no-such-name.invalid:9", "ask: name not found (dns_failed)\n"),
+    ("", "ask: malformed input (internal)\n"),
+])
+def test_ask_fails(server, ask, target, says):
+    assert ask(*server, target, "hello") == (1, b"", says)
 
 
 def test_symbols():
