@@ -98,7 +98,8 @@ const struct command commands[] = {
 	{"connect", "TARGET", "Joins standard input and output to a target beyond a tunnel.",
 	 "Made for ssh: -o ProxyCommand='rstunctl connect %h:%p'. The target is [ip:]port, name:port "
 	 "(resolved by the server) or ANY, its default.", "connect 10.0.0.5:22 --client home", true,
-	 RPC_CHANNEL_OPEN, -1, " target ", NULL, 1, 1, COMMAND_OTHER, connect_command},
+	 RPC_CHANNEL_OPEN, -1, " target proto ", &connect_rows, 1, 1, COMMAND_OTHER,
+	 connect_command},
 	{"log", "", "Shows the last lines of the daemon's log.", NULL, "log -f --level warn", false,
 	 RPC_LOG_TAIL, -1, " count after timeout-ms min-level ", &tail_rows, 0, 0, COMMAND_NOTHING,
 	 tail_command},

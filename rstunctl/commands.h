@@ -27,6 +27,7 @@ int add_command(struct ctl *c, struct command_input *in);
 const char *add_title(char *buf, size_t size, const json_t *mapping);
 
 /* connect.c */
+extern const struct field_rows connect_rows;
 int connect_command(struct ctl *c, struct command_input *in);
 
 /* run.c */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * connect: standard input and output through a tunnel (channel.open), as ssh's ProxyCommand wants
- * it. A thread for each direction, so that neither waits for the other.
+ * it. A thread for each direction, so that neither waits for the other. With --udp what one read()
+ * gives is a datagram (a line, from a terminal), and each datagram is one write().
  */
 #include "base/error.h"
 #include "rpc/api_types.h"
@@ -18,6 +19,28 @@
 #include <unistd.h>
 
 #define CONNECT_BUFFER 65536
+#define CONNECT_HEADER 2           /* before each datagram on the socket: its length */
+#define CONNECT_DATAGRAM_MAX 65507 /* what UDP over IPv4 carries */
+
+struct connect_options {
+	bool udp;
+};
+
+static const struct field connect_fields[] = {
+	{.name = "udp", .short_name = 'u', .type = FIELD_BOOL,
+	 .offset = offsetof(struct connect_options, udp),
+	 .help = "Datagrams: each read of standard input is one, each one is a write."},
+};
+
+const struct field_rows connect_rows = {
+	.name = "ConnectOptions", .rows = connect_fields, .count = 1,
+	.size = sizeof(struct connect_options),
+};
+
+struct connect {
+	int fd;
+	bool udp;
+};
 
 /* False with errno: it takes no more. */
 static bool connect_write(int fd, const char *data, size_t bytes)
@@ -65,14 +88,81 @@ static int connect_copy(int from, int to, int other)
 	return EPIPE;
 }
 
+/* The same from standard input, each read as a datagram. */
+static void connect_send_datagrams(int to)
+{
+	char buf[CONNECT_HEADER + CONNECT_DATAGRAM_MAX];
+
+	while (connect_wait(STDIN_FILENO, to)) {
+		ssize_t n = read(STDIN_FILENO, buf + CONNECT_HEADER, CONNECT_DATAGRAM_MAX);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		buf[0] = (char)(n >> 8);
+		buf[1] = (char)n;
+		if (!connect_write(to, buf, CONNECT_HEADER + (size_t)n))
+			return;
+	}
+}
+
 /* What it cannot write any more is no fault of ours: the other direction knows why. */
 static void *connect_send(void *user)
 {
-	const int *fd = user;
+	const struct connect *connect = user;
 
-	(void)connect_copy(STDIN_FILENO, *fd, *fd);
-	(void)shutdown(*fd, SHUT_WR);
+	if (connect->udp)
+		connect_send_datagrams(connect->fd);
+	else
+		(void)connect_copy(STDIN_FILENO, connect->fd, connect->fd);
+	(void)shutdown(connect->fd, SHUT_WR);
 	return NULL;
+}
+
+/* To standard output, until the end of file; `early` came already. 0 or errno. */
+static int connect_receive_bytes(int fd, const char *early, size_t early_bytes)
+{
+	if (!connect_write(STDOUT_FILENO, early, early_bytes))
+		return errno;
+	return connect_copy(fd, STDOUT_FILENO, -1);
+}
+
+static size_t connect_frame(const char *data)
+{
+	return CONNECT_HEADER + ((size_t)(unsigned char)data[0] << 8 | (unsigned char)data[1]);
+}
+
+/* The same, each datagram as one write. */
+static int connect_receive_datagrams(int fd, const char *early, size_t early_bytes)
+{
+	static char buf[CONNECT_BUFFER * 2]; /* more than a datagram, or what comes early */
+	size_t have = early_bytes;
+
+	if (early_bytes > sizeof(buf))
+		return EMSGSIZE;
+	memcpy(buf, early, early_bytes);
+	for (;;) {
+		size_t at = 0;
+		ssize_t n;
+
+		while (have - at >= CONNECT_HEADER && have - at >= connect_frame(buf + at)) {
+			size_t bytes = connect_frame(buf + at);
+
+			if (!connect_write(STDOUT_FILENO, buf + at + CONNECT_HEADER,
+					   bytes - CONNECT_HEADER))
+				return errno;
+			at += bytes;
+		}
+		have -= at;
+		memmove(buf, buf + at, have);
+		do
+			n = read(fd, buf + have, sizeof(buf) - have);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0)
+			return n == 0 ? 0 : errno;
+		have += (size_t)n;
+	}
 }
 
 /* The target has sent its last byte; ours may go on until the connection is gone altogether. */
@@ -107,9 +197,10 @@ static int connect_verdict(struct ctl *c, const char *target)
 	return ctl_fail(c, (int)-code, "connect: %s: %s", target, why);
 }
 
-static int connect_run(struct ctl *c, const char *target)
+static int connect_run(struct ctl *c, const char *target, bool udp)
 {
-	int fd = rpc_caller_fd(c->caller), err = 0;
+	struct connect connect = {.fd = rpc_caller_fd(c->caller), .udp = udp};
+	int err, fd = connect.fd;
 	int flags = fcntl(rpc_caller_passed(c->caller), F_GETFL);
 	pthread_t sender;
 	const char *early;
@@ -119,12 +210,10 @@ static int connect_run(struct ctl *c, const char *target)
 		return ctl_fail(c, RSTUN_E_FAILED, "connect: the reply came without a descriptor");
 	signal(SIGPIPE, SIG_IGN);
 	early = rpc_caller_rest(c->caller, &bytes);
-	if (pthread_create(&sender, NULL, connect_send, &fd) != 0)
+	if (pthread_create(&sender, NULL, connect_send, &connect) != 0)
 		return ctl_no_memory(c);
-	if (!connect_write(STDOUT_FILENO, early, bytes))
-		err = errno;
-	if (err == 0)
-		err = connect_copy(fd, STDOUT_FILENO, -1);
+	err = udp ? connect_receive_datagrams(fd, early, bytes)
+		  : connect_receive_bytes(fd, early, bytes);
 	if (err == 0)
 		connect_linger(fd);
 	(void)shutdown(fd, SHUT_RDWR); /* the sender may wait for standard input */
@@ -136,6 +225,7 @@ static int connect_run(struct ctl *c, const char *target)
 
 int connect_command(struct ctl *c, struct command_input *in)
 {
+	const struct connect_options *options = in->own;
 	struct rpc_error error;
 	char target[300];
 	json_t *result;
@@ -144,10 +234,12 @@ int connect_command(struct ctl *c, struct command_input *in)
 	if (status != 0)
 		return status;
 	json_object_set_new(in->params, "target", json_string(in->args[0]));
+	if (options->udp)
+		json_object_set_new(in->params, "proto", json_string("udp"));
 	if (ctl_try_long(c, rpc_methods[RPC_CHANNEL_OPEN].name, json_incref(in->params),
 			 ctl_timeout(c, CTL_TIMEOUT_MS), &result, &error) != 0)
 		return ctl_complain(c, &error);
 	json_decref(result);
 	output_clean(target, sizeof(target), in->args[0]);
-	return connect_run(c, target);
+	return connect_run(c, target, options->udp);
 }

@@ -146,6 +146,7 @@ struct message {
 		struct {
 			int fd; /* owned */
 			struct target target;
+			enum mapping_proto proto;
 			size_t early_bytes; /* of data[] */
 			size_t reply_bytes; /* of data[], behind them */
 		} open_channel;

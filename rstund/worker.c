@@ -24,6 +24,7 @@ int worker_new(struct worker **ret, const struct worker_params *params)
 	w->log = (struct log){.level = params->level, .write = worker_write_log, .user = w};
 	LIST_INIT(&w->roles);
 	LIST_INIT(&w->tests);
+	LIST_INIT(&w->udp_channels);
 	worker_report_init(w);
 	rc = mailbox_init(&w->mailbox, worker_on_item, w);
 	if (rc != 0) {

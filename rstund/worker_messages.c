@@ -246,6 +246,7 @@ static void worker_stop(struct worker *w)
 		LIST_REMOVE(r, link);
 		worker_free_role(r);
 	}
+	worker_udp_end_all(w);
 	loop_stop(&w->loop);
 }
 

@@ -45,6 +45,7 @@ struct worker_test {
 };
 
 LIST_HEAD(worker_tests, worker_test);
+LIST_HEAD(worker_udps, worker_udp);
 
 /* A report of counters under way. */
 struct worker_report {
@@ -64,6 +65,7 @@ struct worker {
 	struct mailbox mailbox;
 	struct worker_roles roles;
 	struct worker_tests tests;
+	struct worker_udps udp_channels;
 	struct worker_report report;
 	uint64_t lost_events;
 	uint64_t lost_datagrams; /* foreign ones for which there was no room */
@@ -113,6 +115,11 @@ void worker_report_skip(struct worker *w, struct worker_role *r);
 
 /* ---- worker_channel.c: channels of callers ---- */
 void worker_channel_open(struct worker *w, struct message *m);
+
+/* ---- worker_udp.c: those that carry datagrams ---- */
+void worker_udp_open(struct worker *w, struct client *client, struct message *m);
+/* The worker ends, and its roles are gone. */
+void worker_udp_end_all(struct worker *w);
 
 /* ---- worker_test.c: tests of clients ---- */
 void worker_test_start(struct worker *w, const struct message *m);

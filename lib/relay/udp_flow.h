@@ -58,14 +58,15 @@ struct udp_config {
 /* ---- opener ---- */
 
 /* A near side that is no socket but a program, which sends by udp_opener_send. Its flows are told
- * apart by `name`: what it calls a target, letter by letter. Neither call may end a flow or the
- * opener; what they get is borrowed. */
+ * apart by `name`: what it calls a target, letter by letter. No call may end a flow or the opener;
+ * what they get is borrowed. */
 struct udp_program {
 	/* A datagram came back, in pieces. False: not taken, dropped. */
 	bool (*on_datagram)(void *user, const char *name, const struct iovec *iov,
 			    size_t iov_count);
 	/* The far side ended a flow and said why; the next datagram opens another. */
 	void (*on_refused)(void *user, const char *name, enum flow_error error);
+	void (*on_done)(void *user); /* a flow has ended, however it did; may be NULL */
 	void *user;
 };
 

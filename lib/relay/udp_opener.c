@@ -80,6 +80,8 @@ static void udp_flow_end(struct udp_opener_flow *f, bool graceful)
 	free(f);
 	if (o->config.on_flow_done != NULL)
 		o->config.on_flow_done(o->config.user);
+	if (o->config.program != NULL && o->program.on_done != NULL)
+		o->program.on_done(o->program.user);
 }
 
 static void udp_flow_run(void *user)

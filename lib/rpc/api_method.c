@@ -266,7 +266,9 @@ const struct rpc_method_row rpc_methods[RPC_METHOD_COUNT] = {
 		.params = &rpc_channel_open_params_rows, .result = &rpc_channel_open_result_rows,
 		.help = "Turns this connection into one through the tunnel.",
 		.remarks = "Behind the newline of the reply it carries raw bytes to the target and back "
-			   "until both sides have ended it, and is no connection of the API any more. "
+			   "until both sides have ended it, and is no connection of the API any more; "
+			   "for udp it carries datagrams, each behind its length in two bytes, the "
+			   "higher first. "
 			   "Up to 8 KiB may be sent behind the request before the reply is there. "
 			   "It must have nothing else under way: no batch, no other call, no "
 			   "subscription. A target that cannot be reached ends it without a byte.",

@@ -64,6 +64,7 @@ struct rpc_client_test_params {
 struct rpc_channel_open_params {
 	char *client; /* id or name; NULL = the only one */
 	char *target; /* "host:port", "ANY" */
+	int proto;
 };
 
 struct rpc_drain_params {

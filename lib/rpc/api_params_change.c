@@ -132,6 +132,8 @@ static const struct field channel_open_rows[] = {
 	ROW(STRING, rpc_channel_open_params, "target", target,
 	    "What its server connects to: [ip:]port, name:port, or ANY for the server's default.",
 	    REQUIRED, .max = 512, .argument = "TARGET"),
+	ROW(CHOICE, rpc_channel_open_params, "proto", proto, "What it carries.",
+	    .choices = rpc_proto_names, .default_text = "tcp", .argument = "PROTO"),
 };
 const struct field_rows rpc_channel_open_params_rows =
 	ROWS("ChannelOpenParams", rpc_channel_open_params, channel_open_rows);

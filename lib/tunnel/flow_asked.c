@@ -71,13 +71,6 @@ static void flow_asked_close(int fd)
 		close(fd);
 }
 
-void flow_channel_close(const struct flow_channel *channel)
-{
-	flow_asked_close(channel->fd);
-	flow_asked_close(channel->pass_fd);
-	flow_asked_close(channel->status_fd);
-}
-
 /* The last thing that happens to a channel's. */
 static void flow_asked_tell(struct flow_asked *a, int error, const char *text)
 {

@@ -197,13 +197,21 @@ int flow_associate_new_program(struct flow_associate **ret, struct flows *f,
 	return 0;
 }
 
+int flow_associate_check(const struct flow_associate *a, const struct target *target)
+{
+	const struct flows_tunnel *tunnel = &a->set->tunnel;
+
+	return tunnel->conn != NULL && tunnel->peer_is_original && target->kind != TARGET_DEFAULT
+		       ? RSTUN_E_PEER_LACKS_FEATURE
+		       : 0;
+}
+
 int flow_associate_send(struct flow_associate *a, const char *name, const struct target *target,
 			const void *data, size_t bytes)
 {
-	if (a->set->tunnel.conn != NULL && a->set->tunnel.peer_is_original &&
-	    target->kind != TARGET_DEFAULT)
-		return RSTUN_E_PEER_LACKS_FEATURE;
-	return udp_opener_send(a->opener, name, target, data, bytes);
+	int err = flow_associate_check(a, target);
+
+	return err != 0 ? err : udp_opener_send(a->opener, name, target, data, bytes);
 }
 
 bool flow_associate_waits(const struct flow_associate *a)

@@ -25,8 +25,10 @@ int flow_associate_new(struct flows *f, int fd, const struct address *source);
 int flow_associate_new_program(struct flow_associate **ret, struct flows *f,
 			       const struct flow_datagrams *program, uint64_t udp_idle_ms);
 
-/* A datagram of a program's, see udp_opener_send; RSTUN_E_PEER_LACKS_FEATURE: the server is the
- * original, which leads it elsewhere than to the target that it names. */
+/* Whether what a program sends to that target gets there: RSTUN_E_PEER_LACKS_FEATURE = the server is
+ * the original, which may lead it to its --udp-upstream, whatever it names. 0 without a tunnel. */
+int flow_associate_check(const struct flow_associate *a, const struct target *target);
+/* A datagram of a program's, which must pass that; see udp_opener_send. */
 int flow_associate_send(struct flow_associate *a, const char *name, const struct target *target,
 			const void *data, size_t bytes);
 

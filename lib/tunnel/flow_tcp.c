@@ -92,23 +92,12 @@ static void flow_tcp_report(struct flow_tcp *t, enum flow_error error)
 	f->config.on_flow(f->config.user, &end);
 }
 
-static void flow_tcp_tell_status(struct flow_tcp *t, enum flow_error error)
+static void flow_tcp_tell_status(const struct flow_tcp *t, enum flow_error error)
 {
-	char line[80];
-	int bytes;
-
-	if (t->status_fd < 0)
-		return;
-	if (error == FLOW_OK)
-		bytes = snprintf(line, sizeof(line), "0\n");
-	else
-		bytes = snprintf(line, sizeof(line), "%d %s\n", -flow_error_to_rstun(error),
-				 flow_error_text(error));
-	/* A pipe that is empty takes it; whoever should read it may be gone. */
-	if (write(t->status_fd, line, (size_t)bytes) < 0)
+	if (t->status_fd >= 0 &&
+	    !flow_channel_tell(t->status_fd, flow_error_to_rstun(error), flow_error_text(error)))
 		log_debug(t->set->config.env->log, t->set->config.scope,
 			  "nobody asks how the channel ended");
-	close(t->status_fd);
 }
 
 /* The last thing that happens to it. */
@@ -149,25 +138,6 @@ static int flow_tcp_start(struct flow_tcp *t, struct end *tcp, struct end *quic)
 
 /* ---- accepted ---- */
 
-static bool flow_tcp_reply(int fd, const struct flow_opening *o)
-{
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)o->reply, .iov_len = o->reply_bytes};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c;
-
-	if (o->pass_fd >= 0) {
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &o->pass_fd, sizeof(int));
-	}
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)o->reply_bytes;
-}
-
 /* The stream is new and the socket has hardly sent anything, so there is room for all of it. */
 static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct flow_opening *o)
 {
@@ -176,7 +146,8 @@ static int flow_tcp_put_opening(struct quic_stream *stream, int fd, const struct
 
 	if (err == 0 && o->early_bytes > 0)
 		err = quic_stream_write(stream, o->early, o->early_bytes);
-	if (err == 0 && o->reply_bytes > 0 && !flow_tcp_reply(fd, o))
+	if (err == 0 && o->reply_bytes > 0 &&
+	    !flow_channel_reply(fd, o->reply, o->reply_bytes, o->pass_fd))
 		err = RSTUN_E_CLOSED;
 	return err;
 }

@@ -175,6 +175,11 @@ struct flow_channel {
 
 /* Closes its descriptors, for who has not handed it over. */
 void flow_channel_close(const struct flow_channel *channel);
+/* The reply, and with it pass_fd unless that is -1, to a socket that has room for it. */
+bool flow_channel_reply(int fd, const uint8_t *reply, size_t reply_bytes, int pass_fd);
+/* How it ended, to status_fd, which is closed. False: nobody reads it. */
+#define FLOW_CHANNEL_LINE 256 /* most bytes of the line */
+bool flow_channel_tell(int status_fd, int error, const char *text);
 /* It waits for a tunnel as one does that was accepted. RSTUN_E_LIMIT_REACHED, RSTUN_E_TOO_LARGE,
  * RSTUN_E_NOMEM, RSTUN_E_SHUTTING_DOWN; then `done` is not called. */
 int flows_open_channel(struct flows *f, const struct flow_channel *channel);

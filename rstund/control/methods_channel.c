@@ -69,13 +69,14 @@ static const struct gather_ops methods_channel_ops = {
 	.done = methods_channel_on_done,
 };
 
-static int methods_channel_target(struct target *ret, const char *text, struct rpc_error *error)
+static int methods_channel_target(struct target *ret, const char *text, enum mapping_proto proto,
+				  struct rpc_error *error)
 {
 	char why[FIELD_ERROR_SIZE];
 	struct target target = {.kind = TARGET_DEFAULT};
 
 	if (strcasecmp(text, "ANY") != 0 &&
-	    config_check_upstream(&target, MAPPING_TCP, text, why, sizeof(why)) != 0) {
+	    config_check_upstream(&target, proto, text, why, sizeof(why)) != 0) {
 		rpc_error_set(error, RPC_INVALID_PARAMS, "target: %s", why);
 		return RSTUN_E_MALFORMED;
 	}
@@ -92,6 +93,7 @@ static int methods_channel_target(struct target *ret, const char *text, struct r
 /* The message with what goes before the flow's bytes; it owns the socket. */
 static struct message *methods_channel_message(const struct held_client *client,
 					       const struct target *target,
+					       enum mapping_proto proto,
 					       const struct call_socket *s)
 {
 	struct message *m = message_new(MESSAGE_OPEN_CHANNEL, client->role->index,
@@ -103,6 +105,7 @@ static struct message *methods_channel_message(const struct held_client *client,
 	}
 	m->open_channel.fd = s->fd;
 	m->open_channel.target = *target;
+	m->open_channel.proto = proto;
 	m->open_channel.early_bytes = s->early_bytes;
 	m->open_channel.reply_bytes = s->reply_bytes;
 	memcpy(m->data, s->early, s->early_bytes);
@@ -126,6 +129,7 @@ static int methods_channel_ask(struct daemon *d, struct methods_channel *mc,
 struct answer methods_channel_open(struct daemon *d, struct call *c,
 				   const struct rpc_channel_open_params *p)
 {
+	enum mapping_proto proto = (enum mapping_proto)p->proto;
 	char text[ADDRESS_TARGET_TEXT_SIZE];
 	struct rpc_channel_open_result result = {0};
 	struct methods_channel *mc;
@@ -135,7 +139,7 @@ struct answer methods_channel_open(struct daemon *d, struct call *c,
 	struct rpc_error error;
 	struct message *m;
 
-	if (methods_channel_target(&target, p->target, &error) != 0)
+	if (methods_channel_target(&target, p->target, proto, &error) != 0)
 		return call_fail(c, &error, NULL);
 	client = methods_the_client(d, p->client, &error);
 	if (client == NULL)
@@ -152,7 +156,7 @@ struct answer methods_channel_open(struct daemon *d, struct call *c,
 		free(mc);
 		return call_fail(c, &error, NULL);
 	}
-	m = methods_channel_message(client, &target, &s);
+	m = methods_channel_message(client, &target, proto, &s);
 	free(s.reply);
 	if (m == NULL || methods_channel_ask(d, mc, client, m) != 0) {
 		message_free(m);
