@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Links between the near side (applications, the tunnel's entry) and the far side (the upstream).
+
+Each side is a network namespace that a process of ours holds; it goes when that process goes, and
+the process goes when we do, however we end. Where we may not make namespaces, there is loopback of
+the machine itself.
+"""
+import os
+import subprocess
+
+from harness.daemon import Daemon
+
+# End with us, even when we are killed.
+WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
+
+
+def may_make_namespaces():
+    return os.geteuid() == 0 and subprocess.run(
+        ["unshare", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+class Namespace:
+    def __init__(self, name):
+        self.holder = Daemon(WITH_US + ["unshare", "-n", "sh", "-c", "ip link set lo up && "
+                                        "echo ready && exec sleep infinity"], f"namespace {name}")
+        self.holder.wait_log("^ready$")
+
+    @property
+    def pid(self):
+        return self.holder.pid
+
+    def command(self, argv):
+        return WITH_US + ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
+
+    def run(self, *argv):
+        subprocess.run(self.command(argv), check=True, stdin=subprocess.DEVNULL)
+
+    def close(self):
+        self.holder.discard()
+
+
+class Link:
+    """`address` is the far side's IP as the near side sees it. Runs on it take `stretch` times as
+    long as others."""
+
+    address = "127.0.0.1"
+    stretch = 1
+
+    def __init__(self, near=None, far=None):
+        self.near = near
+        self.far = far
+
+    def command(self, side, argv):
+        """The command that runs argv on a side ("near", "far")."""
+        space = getattr(self, side)
+        return space.command(argv) if space else WITH_US + list(argv)
+
+    def close(self):
+        for space in {self.near, self.far} - {None}:
+            space.close()
+
+
+class Loopback(Link):
+    def __init__(self, namespaces):
+        space = Namespace("lo") if namespaces else None
+        super().__init__(space, space)
+
+
+class Veth(Link):
+    """MTU 1500, with the offloads that the kernel turns on by itself."""
+
+    address = "10.88.0.2"
+
+    def __init__(self):
+        super().__init__(Namespace("near"), Namespace("far"))
+        subprocess.run(["ip", "link", "add", "bench1", "netns", str(self.near.pid), "type", "veth",
+                        "peer", "name", "bench2", "netns", str(self.far.pid)], check=True)
+        for space, number in ((self.near, 1), (self.far, 2)):
+            space.run("ip", "address", "add", f"10.88.0.{number}/24", "dev", f"bench{number}")
+            space.run("ip", "link", "set", f"bench{number}", "up")
+
+
+class Emulated(Link):
+    """A line with a rate, a delay and losses. `rtt_ms` is that of an empty line; the queue before
+    it holds what the line carries in a round trip."""
+
+    address = "10.89.0.2"
+    stretch = 3  # round trips are long here, and figures are made of many
+
+    def __init__(self, program, seed, mbit, rtt_ms, loss=0, burst=1):
+        super().__init__(Namespace("near"), Namespace("far"))
+        queue = int(mbit * 1e6 / 8 * rtt_ms / 1e3)
+        self.emulator = Daemon(
+            WITH_US + [program, str(self.near.pid), str(self.far.pid), "--mbit", str(mbit),
+                       "--delay-ms", str(rtt_ms / 2), "--loss", str(loss), "--burst", str(burst),
+                       "--queue", str(queue), "--seed", str(seed)], "link")
+        self.emulator.wait_log("^ready$")
+
+    def close(self):
+        self.emulator.discard()
+        super().close()
+
+
+# The links of the rows, by name.
+EMULATED = {
+    "200m": {"mbit": 200, "rtt_ms": 40, "loss": 1},
+    "50m": {"mbit": 50, "rtt_ms": 160, "loss": 3},
+    "50m-clean": {"mbit": 50, "rtt_ms": 40},
+}
+TEXTS = {
+    "lo": "loopback",
+    "1500": "two namespaces, veth, MTU 1500",
+    "200m": "200 Mbit/s, 40 ms, 1 % loss",
+    "50m": "50 Mbit/s, 160 ms, 3 % loss",
+    "50m-clean": "50 Mbit/s, 40 ms",
+}
+
+
+def make(name, tools, seed):
+    """A link by its name. All but "lo" need namespaces."""
+    if name == "lo":
+        return Loopback(may_make_namespaces())
+    if name == "1500":
+        return Veth()
+    return Emulated(os.path.join(tools, "link"), seed, **EMULATED[name])
