@@ -124,6 +124,7 @@ struct quic_conn {
 	bool ready; /* on_ready is due or was called */
 	bool handshake_confirmed;
 	bool close_requested;
+	bool acks_written;  /* what the peer sent before was acknowledged, as far as it can be */
 	bool close_written; /* CONNECTION_CLOSE is in a packet (close_packet) */
 	bool ended;	    /* no packet will come or go any more: last calls are due */
 	struct quic_close close;

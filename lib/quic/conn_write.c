@@ -96,6 +96,41 @@ static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_inf
 	}
 }
 
+/* Where the packets of a batch go, which are all of one path; false when ngtcp2 named none. */
+static bool set_path(struct quic_conn *c, struct quic_batch *batch, const ngtcp2_path *path)
+{
+	if (address_from_sockaddr(&batch->local, path->local.addr,
+				  (socklen_t)path->local.addrlen) != 0 ||
+	    address_from_sockaddr(&batch->remote, path->remote.addr,
+				  (socklen_t)path->remote.addrlen) != 0)
+		return false;
+	c->tx_bytes += batch->bytes;
+	return true;
+}
+
+/* A close says nothing about what came before it: without an acknowledgement a peer whose last
+ * bytes arrived would have to take them for lost. ngtcp2 holds acknowledgements back for a while,
+ * so it is told that this while is over; the connection has no later time. */
+static bool write_last_acks(struct quic_conn *c, struct quic_batch *batch)
+{
+	ngtcp2_path_storage ps;
+	ngtcp2_pkt_info pi = {0};
+	ngtcp2_ssize n;
+
+	if (c->acks_written || !c->ready || c->close.kind != QUIC_CLOSE_LOCAL)
+		return false;
+	c->acks_written = true;
+	c->now_ns += NGTCP2_DEFAULT_MAX_ACK_DELAY;
+	ngtcp2_path_storage_zero(&ps);
+	n = ngtcp2_conn_write_pkt(c->ng, &ps.path, &pi, batch->buf, SMALL_PACKET_BYTES, c->now_ns);
+	if (n <= 0)
+		return false;
+	batch->bytes = batch->segment = (size_t)n;
+	batch->ecn = pi.ecn;
+	c->tx_datagrams++;
+	return set_path(c, batch, &ps.path);
+}
+
 static bool write_close(struct quic_conn *c, struct quic_batch *batch)
 {
 	ngtcp2_path_storage ps;
@@ -158,7 +193,7 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 	if (c->ended)
 		return false;
 	if (c->close_requested)
-		return write_close(c, batch);
+		return write_last_acks(c, batch) || write_close(c, batch);
 
 	if (c->credit_maybe) {
 		c->credit_maybe = false;
@@ -193,12 +228,8 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 	batch->bytes = (size_t)n;
 	batch->segment = segment;
 	batch->ecn = pi.ecn;
-	if (address_from_sockaddr(&batch->local, ps.path.local.addr,
-				  (socklen_t)ps.path.local.addrlen) != 0 ||
-	    address_from_sockaddr(&batch->remote, ps.path.remote.addr,
-				  (socklen_t)ps.path.remote.addrlen) != 0)
+	if (!set_path(c, batch, &ps.path))
 		return false;
-	c->tx_bytes += (size_t)n;
 	c->tx_datagrams += ((size_t)n + segment - 1) / segment;
 	/* Probes of path MTU discovery are large too: alone, their loss means nothing. */
 	if (c->tx_unacked > 0 && segment > SMALL_PACKET_BYTES && !c->large_sent) {

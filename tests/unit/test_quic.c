@@ -461,6 +461,34 @@ static void test_close_reaches_peer(void **state)
 	rig_done(&r);
 }
 
+static bool server_has_end(struct rig *r)
+{
+	(void)r;
+	return server.count > 0 && server.seen[0].end;
+}
+
+/* Who closes when the peer's last bytes have come lets it know that they have. */
+static void test_close_acknowledges(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	server.answer_bytes = 1;
+	connect_both(&r);
+	open_stream(&r, 0);
+	rig_run(&r, NULL, CLOCK_NS_PER_S); /* the server's direction is over */
+	assert_true(client.seen[0].end);
+	quic_stream_finish(client.seen[0].stream);
+	assert_true(rig_run(&r, server_has_end, CLOCK_NS_PER_S));
+	quic_conn_close(r.server, 1, "done here");
+	rig_run(&r, NULL, CLOCK_NS_PER_S);
+	assert_true(r.client_over);
+	assert_int_equal(r.client_close.kind, QUIC_CLOSE_PEER_APP);
+	assert_true(client.seen[0].closed && !client.seen[0].lost);
+	rig_done(&r);
+}
+
 static bool drop_all(struct rig *r, const struct rig_packet *p)
 {
 	(void)r;
@@ -642,6 +670,7 @@ int main(void)
 		cmocka_unit_test(test_late_reader),
 		cmocka_unit_test(test_stream_credit),
 		cmocka_unit_test(test_close_reaches_peer),
+		cmocka_unit_test(test_close_acknowledges),
 		cmocka_unit_test(test_idle_timeout),
 		cmocka_unit_test(test_handshake_timeout),
 		cmocka_unit_test(test_handshake_with_loss),
