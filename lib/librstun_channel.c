@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels of librstun: a flow of the client's whose near end is the program (tunnel/flows.h). The
- * program reads and writes the stream's end (relay/end.h) itself, without a buffer between; what
- * the end signals is noted, and told by a task.
+ * Channels of librstun: a flow of a client's or a server's whose near end is the program
+ * (tunnel/flow_program.h). The program reads and writes the stream's end (relay/end.h) itself,
+ * without a buffer between; what the end signals is noted, and told by a task.
  *
- * A life: waiting -> open (end and flow) -> closed or failed (neither), told once.
+ * A life: waiting (for the client's tunnel; not one that the far side opened) -> open (end and
+ * flow) -> closed or failed (neither), told once.
  */
 #include "librstun_private.h"
 
 #include "base/error.h"
 #include "relay/end.h"
 #include "tunnel/client.h"
-#include "tunnel/flow_tcp.h"
+#include "tunnel/flow_program.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ enum {
 static void librstun_channel_note(struct rstun_channel *ch, unsigned news)
 {
 	ch->news |= news;
-	loop_task_schedule(&ch->client->context->loop, &ch->task);
+	loop_task_schedule(&ch->owner->context->loop, &ch->task);
 }
 
 static bool librstun_channel_has_bytes(const struct rstun_channel *ch)
@@ -104,13 +105,13 @@ static void librstun_channel_release(struct rstun_channel *ch, enum flow_error e
 
 	ch->flow = NULL;
 	ch->end = NULL;
-	if (ch->waiting)
-		client_cancel_channel(ch->client->engine, ch);
-	ch->waiting = false;
+	if (ch->waits != NULL)
+		client_cancel_channel(ch->waits, ch);
+	ch->waits = NULL;
 	if (end != NULL)
 		end->ops->free(end);
 	if (flow != NULL)
-		flow_tcp_close(flow, error);
+		flow_program_close(flow, error);
 }
 
 static void librstun_channel_fail(struct rstun_channel *ch, int error, const char *text,
@@ -154,8 +155,8 @@ static void librstun_channel_on_end_error(void *user, enum flow_error error, boo
 {
 	struct rstun_channel *ch = user;
 
-	if (both && ch->client->stopping)
-		librstun_channel_fail(ch, RSTUN_E_SHUTTING_DOWN, "the client was stopped", error);
+	if (both && ch->owner->stopping)
+		librstun_channel_fail(ch, RSTUN_E_SHUTTING_DOWN, ch->owner->stopped_text, error);
 	else if (both)
 		librstun_channel_fail(ch, flow_error_to_rstun(error), "the tunnel was lost", error);
 	else
@@ -185,14 +186,15 @@ static void librstun_channel_on_open(void *user, struct end *end, struct flow_tc
 {
 	struct rstun_channel *ch = user;
 
-	ch->waiting = false;
+	ch->waits = NULL;
 	ch->end = end;
 	ch->flow = flow;
 	end->owner = &librstun_channel_owner;
 	end->owner_user = ch;
 	if (ch->finished)
 		end->ops->finish(end);
-	librstun_channel_note(ch, LIBRSTUN_CHANNEL_OPEN);
+	/* Of one that the far side opened there may be bytes. */
+	librstun_channel_note(ch, LIBRSTUN_CHANNEL_OPEN | LIBRSTUN_CHANNEL_READABLE);
 }
 
 /* The flow is gone by now. */
@@ -202,8 +204,8 @@ static void librstun_channel_on_cut(void *user, enum flow_error error)
 
 	ch->flow = NULL;
 	ch->end->ops->abort(ch->end, error);
-	if (ch->client->stopping || error == FLOW_SHUTTING_DOWN)
-		librstun_channel_fail(ch, RSTUN_E_SHUTTING_DOWN, "the client was stopped", error);
+	if (ch->owner->stopping || error == FLOW_SHUTTING_DOWN)
+		librstun_channel_fail(ch, RSTUN_E_SHUTTING_DOWN, ch->owner->stopped_text, error);
 	else
 		librstun_channel_fail(ch, flow_error_to_rstun(error), flow_error_text(error),
 				      error);
@@ -213,20 +215,26 @@ static void librstun_channel_on_done(void *user, int error, const char *text)
 {
 	struct rstun_channel *ch = user;
 
-	ch->waiting = false;
+	ch->waits = NULL;
 	if (error != 0)
 		librstun_channel_fail(ch, error, text, FLOW_RESET);
 }
 
 /* ---- what the program asks ---- */
 
-static int librstun_channel_start(struct rstun_channel *ch, const struct target *target)
+struct flow_program librstun_channel_program(struct rstun_channel *channel)
 {
-	struct flow_program program = {
+	return (struct flow_program){
 		.on_open = librstun_channel_on_open,
 		.on_cut = librstun_channel_on_cut,
-		.user = ch,
+		.user = channel,
 	};
+}
+
+static int librstun_channel_start(struct rstun_channel *ch, struct client *engine,
+				  const struct target *target)
+{
+	struct flow_program program = librstun_channel_program(ch);
 	struct flow_channel channel = {
 		.fd = -1,
 		.pass_fd = -1,
@@ -237,42 +245,55 @@ static int librstun_channel_start(struct rstun_channel *ch, const struct target 
 		.user = ch,
 	};
 
-	ch->waiting = true;
-	return client_open_channel(ch->client->engine, &channel);
+	ch->waits = engine;
+	return client_open_channel(engine, &channel);
+}
+
+int librstun_channel_new(struct rstun_channel **ret, struct librstun_owner *owner,
+			 const struct rstun_channel_ops *ops, void *user)
+{
+	struct rstun_channel *ch = calloc(1, sizeof(*ch));
+	int err;
+
+	if (ch == NULL)
+		return RSTUN_E_NOMEM;
+	err = librstun_copy_ops(&ch->ops, sizeof(ch->ops), ops, ops->size);
+	if (err != 0) {
+		free(ch);
+		return err;
+	}
+	ch->owner = owner;
+	ch->user = user;
+	loop_task_init(&ch->task, librstun_channel_on_task, ch);
+	LIST_INSERT_HEAD(&owner->channels, ch, link);
+	*ret = ch;
+	return 0;
 }
 
 int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client, const char *target,
 		       const struct rstun_channel_ops *ops, void *user)
 {
-	struct rstun_channel *ch;
+	struct rstun_channel *ch = NULL;
 	struct target wanted;
-	int err = librstun_enter(client->context);
+	int err = librstun_enter(client->owner.context);
 
 	if (err == 0)
 		err = librstun_target(&wanted, target);
-	if (err == 0 && client->stopping)
+	if (err == 0 && client->owner.stopping)
 		err = RSTUN_E_SHUTTING_DOWN;
-	if (err != 0)
-		return err;
-	ch = calloc(1, sizeof(*ch));
-	if (ch == NULL)
-		return RSTUN_E_NOMEM;
-	ch->client = client;
-	ch->user = user;
-	loop_task_init(&ch->task, librstun_channel_on_task, ch);
-	err = librstun_copy_ops(&ch->ops, sizeof(ch->ops), ops, ops->size);
 	if (err == 0)
-		err = librstun_channel_start(ch, &wanted);
+		err = librstun_channel_new(&ch, &client->owner, ops, user);
+	if (err == 0)
+		err = librstun_channel_start(ch, client->engine, &wanted);
 	if (err != 0) {
-		free(ch);
+		rstun_channel_free(ch);
 		return err;
 	}
-	LIST_INSERT_HEAD(&client->channels, ch, link);
 	*ret = ch;
 	return 0;
 }
 
-static size_t librstun_channel_take(struct end *end, uint8_t *buffer, size_t bytes)
+static size_t librstun_channel_get(struct end *end, uint8_t *buffer, size_t bytes)
 {
 	struct iovec iov[LIBRSTUN_CHANNEL_IOV];
 	size_t total = 0, now;
@@ -297,7 +318,7 @@ static size_t librstun_channel_take(struct end *end, uint8_t *buffer, size_t byt
 
 ssize_t rstun_channel_read(struct rstun_channel *channel, void *buffer, size_t bytes)
 {
-	int err = librstun_enter(channel->client->context);
+	int err = librstun_enter(channel->owner->context);
 	size_t total;
 
 	if (err != 0)
@@ -308,8 +329,8 @@ ssize_t rstun_channel_read(struct rstun_channel *channel, void *buffer, size_t b
 		return channel->closed ? 0 : RSTUN_E_AGAIN;
 	if (bytes > SSIZE_MAX)
 		bytes = SSIZE_MAX;
-	total = librstun_channel_take(channel->end, buffer, bytes);
-	flow_tcp_moved(channel->flow, 0, total);
+	total = librstun_channel_get(channel->end, buffer, bytes);
+	flow_program_moved(channel->flow, 0, total);
 	if (librstun_channel_at_end(channel)) {
 		librstun_channel_note(channel, LIBRSTUN_CHANNEL_READABLE);
 		librstun_channel_settle(channel);
@@ -342,7 +363,7 @@ static size_t librstun_channel_put(struct end *end, const uint8_t *data, size_t 
 
 ssize_t rstun_channel_write(struct rstun_channel *channel, const void *data, size_t bytes)
 {
-	int err = librstun_enter(channel->client->context);
+	int err = librstun_enter(channel->owner->context);
 	size_t total;
 
 	if (err == 0)
@@ -358,20 +379,20 @@ ssize_t rstun_channel_write(struct rstun_channel *channel, const void *data, siz
 	if (bytes > SSIZE_MAX)
 		bytes = SSIZE_MAX;
 	total = librstun_channel_put(channel->end, data, bytes);
-	flow_tcp_moved(channel->flow, total, 0);
+	flow_program_moved(channel->flow, total, 0);
 	return (ssize_t)total;
 }
 
 size_t rstun_channel_room(const struct rstun_channel *channel)
 {
-	if (librstun_enter(channel->client->context) != 0 || channel->end == NULL)
+	if (librstun_enter(channel->owner->context) != 0 || channel->end == NULL)
 		return 0;
 	return channel->end->ops->room(channel->end);
 }
 
 int rstun_channel_finish(struct rstun_channel *channel)
 {
-	int err = librstun_enter(channel->client->context);
+	int err = librstun_enter(channel->owner->context);
 
 	if (err != 0)
 		return err;
@@ -383,7 +404,7 @@ int rstun_channel_finish(struct rstun_channel *channel)
 
 int rstun_channel_abort(struct rstun_channel *channel)
 {
-	int err = librstun_enter(channel->client->context);
+	int err = librstun_enter(channel->owner->context);
 
 	if (err != 0)
 		return err;
@@ -392,18 +413,18 @@ int rstun_channel_abort(struct rstun_channel *channel)
 	if (channel->end != NULL)
 		channel->end->ops->abort(channel->end, FLOW_RESET);
 	librstun_channel_release(channel, FLOW_RESET);
-	loop_task_cancel(&channel->client->context->loop, &channel->task);
+	loop_task_cancel(&channel->owner->context->loop, &channel->task);
 	return 0;
 }
 
 void rstun_channel_free(struct rstun_channel *channel)
 {
-	if (channel == NULL || librstun_enter(channel->client->context) != 0)
+	if (channel == NULL || librstun_enter(channel->owner->context) != 0)
 		return;
 	librstun_channel_release(channel, channel->finished && librstun_channel_at_end(channel)
 						  ? FLOW_OK
 						  : FLOW_RESET);
-	loop_task_cancel(&channel->client->context->loop, &channel->task);
+	loop_task_cancel(&channel->owner->context->loop, &channel->task);
 	LIST_REMOVE(channel, link);
 	channel->freed = true;
 	if (!channel->telling)

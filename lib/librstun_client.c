@@ -14,7 +14,6 @@
 #include "tls/credentials.h"
 #include "tunnel/client.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,18 +27,6 @@ _Static_assert((int)RSTUN_STATE_IDLE == (int)TUNNEL_IDLE &&
 		       (int)RSTUN_STATE_FAILED == (int)TUNNEL_FAILED &&
 		       (int)RSTUN_STATE_STOPPED == (int)TUNNEL_STOPPED,
 	       "enum rstun_state is enum tunnel_state");
-
-__attribute__((format(printf, 3, 4))) static void librstun_client_say(char *error, size_t size,
-								      const char *format, ...)
-{
-	va_list args;
-
-	if (error == NULL || size == 0)
-		return;
-	va_start(args, format);
-	vsnprintf(error, size, format, args);
-	va_end(args);
-}
 
 /* ---- what is told ---- */
 
@@ -69,6 +56,8 @@ static void librstun_client_on_event(void *user, const struct tunnel_event *even
 	struct rstun_client *client = user;
 	struct librstun_change *c;
 
+	if (event->type == TUNNEL_EVENT_STATE && event->state.now == TUNNEL_STOPPED)
+		librstun_acceptor_forget(client, event->id);
 	if (event->type != TUNNEL_EVENT_STATE || client->ops.on_state == NULL)
 		return;
 	c = calloc(1, sizeof(*c));
@@ -95,7 +84,7 @@ static void librstun_client_on_event(void *user, const struct tunnel_event *even
 	if (event->peer != NULL)
 		address_format(c->server, sizeof(c->server), event->peer);
 	STAILQ_INSERT_TAIL(&client->changes, c, link);
-	loop_task_schedule(&client->context->loop, &client->task);
+	loop_task_schedule(&client->owner.context->loop, &client->task);
 }
 
 static void librstun_client_on_drained(void *user)
@@ -103,51 +92,16 @@ static void librstun_client_on_drained(void *user)
 	struct rstun_client *client = user;
 
 	client->stopped = true;
-	loop_task_schedule(&client->context->loop, &client->task);
-}
-
-static int librstun_client_on_socket(void *user, int fd)
-{
-	struct rstun_client *client = user;
-
-	return client->on_socket == NULL ? 0 : client->on_socket(client->socket_user, fd);
+	loop_task_schedule(&client->owner.context->loop, &client->task);
 }
 
 /* ---- configuration ---- */
-
-/* An option of the daemon, or one that reads a secret from a file: not here. */
-static bool librstun_client_takes(const struct field *row)
-{
-	return (row->flags & FIELD_CLI_ONLY) == 0 && strcmp(row->name, "password-file") != 0;
-}
-
-static int librstun_client_set(struct client_config *config, const struct rstun_option *option,
-			       char error[FIELD_ERROR_SIZE])
-{
-	const struct field *row =
-		field_find(client_config_fields, client_config_field_count, option->name);
-	const struct field *near;
-
-	if (row != NULL && librstun_client_takes(row))
-		return field_set(row, config, option->value, error) == 0 ? 0
-									 : RSTUN_E_CONFIG_INVALID;
-	near = field_suggest(client_config_fields, client_config_field_count, option->name);
-	if (row != NULL)
-		snprintf(error, FIELD_ERROR_SIZE, "%s: an option of the daemon, not of the library",
-			 row->name);
-	else if (near != NULL)
-		snprintf(error, FIELD_ERROR_SIZE, "there is no option %.64s; did you mean %s?",
-			 option->name, near->name);
-	else
-		snprintf(error, FIELD_ERROR_SIZE, "there is no option %.64s", option->name);
-	return RSTUN_E_CONFIG_INVALID;
-}
 
 static void librstun_client_on_warning(void *user, const char *text)
 {
 	struct rstun_client *client = user;
 
-	log_warn(&client->context->log, "config", "%s", text);
+	log_warn(&client->owner.context->log, "config", "%s", text);
 }
 
 static int librstun_client_configure(struct rstun_client *client,
@@ -157,7 +111,8 @@ static int librstun_client_configure(struct rstun_client *client,
 	int err = client_config_init(&client->config);
 
 	for (size_t i = 0; i < option_count && err == 0; i++)
-		err = librstun_client_set(&client->config, &options[i], error);
+		err = librstun_set_option(client_config_fields, client_config_field_count, NULL,
+					  &client->config, &options[i], error);
 	if (err != 0)
 		return err;
 	client->config.mappings_optional = true;
@@ -182,19 +137,11 @@ static int librstun_client_start(struct rstun_client *client, char *error, size_
 		.env = &client->env,
 		.config = &client->config,
 		.credentials = client->credentials,
-		.on_socket = librstun_client_on_socket,
+		.hook = client->owner.hook,
+		.on_request = librstun_acceptor_on_request,
 		.user = client,
 	};
 
-	client->env = (struct tunnel_env){
-		.loop = &client->context->loop,
-		.log = &client->context->log,
-		.pool = &client->context->pool,
-		.worker_count = 1,
-		.on_event = librstun_client_on_event,
-		.user = client,
-	};
-	random_bytes(client->env.secret, sizeof(client->env.secret));
 	return client_new(&client->engine, &params, error, error_size);
 }
 
@@ -206,11 +153,12 @@ static struct rstun_client *librstun_client_alloc(struct rstun_context *context,
 
 	if (client == NULL)
 		return NULL;
-	client->context = context;
+	librstun_owner_init(&client->owner, context, "the client was stopped");
 	client->user = user;
-	client->on_socket = context->on_socket;
-	client->socket_user = context->socket_user;
-	LIST_INIT(&client->channels);
+	librstun_env_init(&client->env, context);
+	client->env.on_event = librstun_client_on_event;
+	client->env.user = client;
+	LIST_INIT(&client->acceptors);
 	LIST_INIT(&client->udps);
 	STAILQ_INIT(&client->changes);
 	loop_task_init(&client->task, librstun_client_on_task, client);
@@ -240,8 +188,7 @@ int rstun_client_new(struct rstun_client **ret, struct rstun_context *context,
 	if (err == 0)
 		err = librstun_client_start(client, why, sizeof(why));
 	if (err != 0) {
-		librstun_client_say(error, error_size, "%s",
-				    why[0] != '\0' ? why : rstun_strerror(err));
+		librstun_say(error, error_size, why, err);
 		rstun_client_free(client);
 		return err;
 	}
@@ -251,12 +198,12 @@ int rstun_client_new(struct rstun_client **ret, struct rstun_context *context,
 
 int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms)
 {
-	struct loop *loop = &client->context->loop;
-	int err = librstun_enter(client->context);
+	struct loop *loop = &client->owner.context->loop;
+	int err = librstun_enter(client->owner.context);
 
-	if (err != 0 || client->stopping)
+	if (err != 0 || client->owner.stopping)
 		return err;
-	client->stopping = true;
+	client->owner.stopping = true;
 	client_drain(client->engine, clock_after(loop_now(loop), clock_ms(grace_ms)),
 		     librstun_client_on_drained, client);
 	return 0;
@@ -265,17 +212,16 @@ int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms)
 void rstun_client_free(struct rstun_client *client)
 {
 	struct librstun_change *c;
-	struct rstun_channel *channel;
 	struct rstun_udp *udp;
 
-	if (client == NULL || librstun_enter(client->context) != 0)
+	if (client == NULL || librstun_enter(client->owner.context) != 0)
 		return;
-	while ((channel = LIST_FIRST(&client->channels)) != NULL)
-		rstun_channel_free(channel);
+	librstun_owner_done(&client->owner);
 	while ((udp = LIST_FIRST(&client->udps)) != NULL)
 		rstun_udp_free(udp);
 	client_free(client->engine);
-	loop_task_cancel(&client->context->loop, &client->task);
+	librstun_acceptors_free(client);
+	loop_task_cancel(&client->owner.context->loop, &client->task);
 	while ((c = STAILQ_FIRST(&client->changes)) != NULL) {
 		STAILQ_REMOVE_HEAD(&client->changes, link);
 		free(c);
@@ -291,7 +237,8 @@ void rstun_client_free(struct rstun_client *client)
 
 /* ---- mappings ---- */
 
-static int librstun_client_bind(const struct mapping *mapping, int *ret_fd)
+static int librstun_client_bind(struct rstun_client *client, const struct mapping *mapping,
+				int *ret_fd)
 {
 	const struct address *listen = &mapping->local.address;
 	struct address bound;
@@ -301,8 +248,8 @@ static int librstun_client_bind(const struct mapping *mapping, int *ret_fd)
 	if (mapping->local.kind != TARGET_ADDRESS) /* a path, whose file nobody would remove */
 		return RSTUN_E_UNSUPPORTED;
 	if (mapping->proto == MAPPING_TCP)
-		return tcp_listener_bind(listen, ret_fd, &bound);
-	return udp_bind(listen, ret_fd, &bound);
+		return tcp_listener_bind_hooked(listen, &client->owner.hook, ret_fd, &bound);
+	return udp_bind_hooked(listen, &client->owner.hook, ret_fd, &bound);
 }
 
 int rstun_client_add_mapping(struct rstun_client *client, const char *text, enum rstun_proto proto,
@@ -310,25 +257,23 @@ int rstun_client_add_mapping(struct rstun_client *client, const char *text, enum
 {
 	char why[MAPPING_ERROR_SIZE] = "";
 	struct mapping mapping;
-	int fd = -1, err = librstun_enter(client->context);
+	int fd = -1, err = librstun_enter(client->owner.context);
 
 	if (err != 0)
 		return err;
-	if (client->stopping)
+	if (client->owner.stopping)
 		err = RSTUN_E_SHUTTING_DOWN;
 	if (err == 0)
 		err = mapping_parse(&mapping, proto == RSTUN_UDP ? MAPPING_UDP : MAPPING_TCP, text,
 				    strlen(text), why);
 	if (err == 0)
-		err = librstun_client_bind(&mapping, &fd);
+		err = librstun_client_bind(client, &mapping, &fd);
 	if (err == 0) {
 		client->last_id++; /* what it says meanwhile is of a mapping that is known */
 		err = client_add_mapping(client->engine, client->last_id, &mapping, fd);
 	}
 	if (err != 0) {
-		librstun_client_say(error, error_size, "%s%s%s", why[0] != '\0' ? why : text,
-				    why[0] != '\0' ? "" : ": ",
-				    why[0] != '\0' ? "" : rstun_strerror(err));
+		librstun_say_of(text, error, error_size, why, err);
 		return err;
 	}
 	*ret_id = client->last_id;
@@ -337,8 +282,8 @@ int rstun_client_add_mapping(struct rstun_client *client, const char *text, enum
 
 int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id, uint64_t grace_ms)
 {
-	struct loop *loop = &client->context->loop;
-	int err = librstun_enter(client->context);
+	struct loop *loop = &client->owner.context->loop;
+	int err = librstun_enter(client->owner.context);
 
 	if (err != 0)
 		return err;

@@ -81,6 +81,7 @@ int rstun_context_new(struct rstun_context **ret, struct event_base *base)
 		.user = context,
 	};
 	LIST_INIT(&context->clients);
+	LIST_INIT(&context->servers);
 	err = tls_global_init();
 	if (err != 0) {
 		free(context);
@@ -95,11 +96,14 @@ int rstun_context_new(struct rstun_context **ret, struct event_base *base)
 void rstun_context_free(struct rstun_context *context)
 {
 	struct rstun_client *client;
+	struct rstun_server *server;
 
 	if (context == NULL || librstun_enter(context) != 0)
 		return;
 	while ((client = LIST_FIRST(&context->clients)) != NULL)
 		rstun_client_free(client);
+	while ((server = LIST_FIRST(&context->servers)) != NULL)
+		rstun_server_free(server);
 	loop_done(&context->loop);
 	chunk_pool_done(&context->pool);
 	tls_global_done();
@@ -128,7 +132,6 @@ int rstun_context_set_socket_hook(struct rstun_context *context,
 
 	if (err != 0)
 		return err;
-	context->on_socket = on_socket;
-	context->socket_user = user;
+	context->hook = (struct socket_hook){.call = on_socket, .user = user};
 	return 0;
 }

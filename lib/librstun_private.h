@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of librstun know of each other: the structs behind rstun.h's handles. A context
- * owns clients, a client owns channels and UDP objects. All of a context on one thread.
+ * owns clients and servers, each of which owns channels; a client owns UDP objects, too. All of a
+ * context on one thread.
  *
  * The engine must not be changed, let alone freed, from inside what it calls, and programs may do
  * both: so whatever is told to a program is noted first and told by a task of the loop, in which
@@ -13,6 +14,8 @@
 #include "base/chunk.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/pin.h"
+#include "base/socket_hook.h"
 #include "config/config.h"
 #include "rstun.h"
 #include "tunnel/env.h"
@@ -25,22 +28,36 @@
 #define LIBRSTUN_TEXT_SIZE 640
 
 struct client;
+struct server;
 struct tls_credentials;
 
 LIST_HEAD(librstun_clients, rstun_client);
+LIST_HEAD(librstun_servers, rstun_server);
 LIST_HEAD(librstun_channels, rstun_channel);
 LIST_HEAD(librstun_udps, rstun_udp);
+LIST_HEAD(librstun_requests, librstun_request);
+LIST_HEAD(librstun_acceptors, librstun_acceptor);
 
 struct rstun_context {
 	pthread_t thread;
 	struct log log;
 	void (*on_log)(void *user, enum rstun_log_level level, const char *scope, const char *text);
 	void *log_user;
-	int (*on_socket)(void *user, int fd); /* NULL = none */
-	void *socket_user;
+	struct socket_hook hook;
 	struct loop loop;
 	struct chunk_pool pool;
 	struct librstun_clients clients;
+	struct librstun_servers servers;
+};
+
+/* What a client and a server have in common, to their channels above all. */
+struct librstun_owner {
+	struct rstun_context *context;
+	struct socket_hook hook;         /* the context's when it was made */
+	struct librstun_channels channels;
+	struct librstun_requests requests;
+	bool stopping;
+	const char *stopped_text;        /* why its channels end then */
 };
 
 /* A change of state that is to be told, with what it points to. */
@@ -55,33 +72,83 @@ struct librstun_change {
 
 STAILQ_HEAD(librstun_changes, librstun_change);
 
+/* A mapping IN whose streams the program gets. */
+struct librstun_acceptor {
+	LIST_ENTRY(librstun_acceptor) link;
+	uint64_t id; /* the mapping's */
+	void (*on_channel)(const struct rstun_channel_request *request, void *user);
+	void *user;
+};
+
 struct rstun_client {
 	LIST_ENTRY(rstun_client) link;
-	struct rstun_context *context;
+	struct librstun_owner owner;
 	struct rstun_client_ops ops;
 	void *user;
-	int (*on_socket)(void *user, int fd); /* the context's when it was made */
-	void *socket_user;
 	struct tunnel_env env;
 	struct client_config config;
 	struct tls_credentials *credentials; /* NULL = the engine makes what it needs */
 	struct client *engine;
 	uint64_t last_id;                    /* of its mappings */
-	struct librstun_channels channels;
+	struct librstun_acceptors acceptors;
 	struct librstun_udps udps;
-	bool stopping;
 	bool stopped; /* on_stopped is to be told */
 	struct librstun_changes changes;
 	struct loop_task task; /* tells changes and stopped */
 	bool telling, freed;   /* freed while it tells: memory only */
 };
 
+/* A change of a session that is to be told, with what it points to. */
+struct librstun_session_change {
+	STAILQ_ENTRY(librstun_session_change) link;
+	struct rstun_session_change change;
+	char mapping[MAPPING_TEXT_SIZE];
+	char peer[ADDRESS_TEXT_SIZE];
+	char bound[ADDRESS_TEXT_SIZE];
+	char software[80];
+	char text[LIBRSTUN_TEXT_SIZE];
+};
+
+STAILQ_HEAD(librstun_session_changes, librstun_session_change);
+
+struct rstun_server {
+	LIST_ENTRY(rstun_server) link;
+	struct librstun_owner owner;
+	struct rstun_server_ops ops;
+	void *user;
+	struct tunnel_env env;
+	struct server_config config;
+	struct tls_credentials *credentials;
+	struct server *engine;
+	char address[ADDRESS_TEXT_SIZE];
+	char pin[PIN_TEXT_SIZE];
+	bool stopped; /* on_stopped is to be told */
+	struct librstun_session_changes changes;
+	struct loop_task task; /* tells changes and stopped */
+	bool telling, freed;   /* freed while it tells: memory only */
+};
+
+/* A stream of the far side's that the program is to be asked about, or is being asked about. */
+struct librstun_request {
+	struct rstun_channel_request shown; /* first: what the program gets */
+	LIST_ENTRY(librstun_request) link;
+	struct librstun_owner *owner;
+	struct flow_tcp *flow; /* NULL: answered, or gone */
+	struct target target;
+	char target_text[ADDRESS_TARGET_TEXT_SIZE];
+	char peer[ADDRESS_TEXT_SIZE];
+	void (*on_channel)(const struct rstun_channel_request *request, void *user);
+	void *user;
+	struct loop_task task; /* asks */
+	bool telling, freed;   /* freed while it asks: memory only */
+};
+
 struct rstun_channel {
 	LIST_ENTRY(rstun_channel) link;
-	struct rstun_client *client;
+	struct librstun_owner *owner;
 	struct rstun_channel_ops ops;
 	void *user;
-	bool waiting;          /* for the tunnel */
+	struct client *waits;  /* for a tunnel of this client; NULL = it does not */
 	struct end *end;       /* of the stream; NULL = not yet, or over */
 	struct flow_tcp *flow; /* as end */
 	bool finished;         /* by the program */
@@ -133,3 +200,49 @@ int librstun_copy_ops(void *to, size_t to_size, const void *from, size_t size);
 
 /* HOST:PORT, or NULL for the server's default upstream. RSTUN_E_MALFORMED. */
 int librstun_target(struct target *ret, const char *text);
+
+/* ---- librstun_owner.c ---- */
+
+void librstun_owner_init(struct librstun_owner *owner, struct rstun_context *context,
+			 const char *stopped_text);
+/* Frees its channels and requests. */
+void librstun_owner_done(struct librstun_owner *owner);
+
+/* The engine's surroundings, but for who hears of events; of its own secret. */
+void librstun_env_init(struct tunnel_env *env, struct rstun_context *context);
+
+/* One option of a program's; `also` is a row of the daemon's that is taken all the same (NULL =
+ * none). RSTUN_E_CONFIG_INVALID with a sentence. */
+int librstun_set_option(const struct field *rows, size_t row_count, const char *also, void *config,
+			const struct rstun_option *option, char error[FIELD_ERROR_SIZE]);
+
+/* Into the program's buffer, if it gave one: `why`, or, where that is empty, what `err` means; the
+ * second one begins that with what was given. */
+void librstun_say(char *error, size_t error_size, const char *why, int err);
+void librstun_say_of(const char *given, char *error, size_t error_size, const char *why, int err);
+
+/* ---- librstun_request.c ---- */
+
+/* For on_request of the engine's owners: the program will be asked by on_channel. */
+enum flow_answer
+librstun_request_new(struct librstun_owner *owner, const struct flow_request *asked,
+		     void (*on_channel)(const struct rstun_channel_request *request, void *user),
+		     void *user, struct flow_program *ret_program);
+void librstun_request_free(struct librstun_request *request); /* refuses what was not answered */
+
+/* ---- librstun_acceptor.c ---- */
+
+/* For on_request of the engine's client. */
+enum flow_answer librstun_acceptor_on_request(void *user, struct flow_request *request,
+					      struct flow_program *ret_program);
+/* The mapping has stopped; no-op for other mappings. */
+void librstun_acceptor_forget(struct rstun_client *client, uint64_t id);
+void librstun_acceptors_free(struct rstun_client *client);
+
+/* ---- librstun_channel.c ---- */
+
+/* A channel that has nothing yet; it is its owner's. */
+int librstun_channel_new(struct rstun_channel **ret, struct librstun_owner *owner,
+			 const struct rstun_channel_ops *ops, void *user);
+/* What the engine calls for it. */
+struct flow_program librstun_channel_program(struct rstun_channel *channel);

@@ -22,7 +22,7 @@
 
 static void librstun_udp_schedule(struct rstun_udp *udp)
 {
-	loop_task_schedule(&udp->client->context->loop, &udp->task);
+	loop_task_schedule(&udp->client->owner.context->loop, &udp->task);
 }
 
 static struct librstun_arrival *librstun_udp_pop(struct rstun_udp *udp)
@@ -146,7 +146,7 @@ static void librstun_udp_on_failed(void *user, int error, const char *text)
 	udp->opened = false;
 	udp->failed = true;
 	udp->error = error;
-	if (udp->client->stopping)
+	if (udp->client->owner.stopping)
 		text = "the client was stopped";
 	snprintf(udp->text, sizeof(udp->text), "%s", text[0] != '\0' ? text : rstun_strerror(error));
 	librstun_udp_schedule(udp);
@@ -173,9 +173,9 @@ int rstun_udp_open(struct rstun_udp **ret, struct rstun_client *client,
 		   const struct rstun_udp_ops *ops, void *user)
 {
 	struct rstun_udp *udp;
-	int err = librstun_enter(client->context);
+	int err = librstun_enter(client->owner.context);
 
-	if (err == 0 && client->stopping)
+	if (err == 0 && client->owner.stopping)
 		err = RSTUN_E_SHUTTING_DOWN;
 	if (err != 0)
 		return err;
@@ -201,7 +201,7 @@ int rstun_udp_open(struct rstun_udp **ret, struct rstun_client *client,
 int rstun_udp_send(struct rstun_udp *udp, const char *target, const void *data, size_t bytes)
 {
 	struct target wanted;
-	int err = librstun_enter(udp->client->context);
+	int err = librstun_enter(udp->client->owner.context);
 
 	if (err == 0)
 		err = librstun_target(&wanted, target);
@@ -218,11 +218,11 @@ void rstun_udp_free(struct rstun_udp *udp)
 {
 	struct librstun_arrival *arrival;
 
-	if (udp == NULL || librstun_enter(udp->client->context) != 0)
+	if (udp == NULL || librstun_enter(udp->client->owner.context) != 0)
 		return;
 	if (udp->near != NULL)
 		flow_associate_end(udp->near);
-	loop_task_cancel(&udp->client->context->loop, &udp->task);
+	loop_task_cancel(&udp->client->owner.context->loop, &udp->task);
 	while ((arrival = librstun_udp_pop(udp)) != NULL)
 		free(arrival);
 	LIST_REMOVE(udp, link);

@@ -2,12 +2,13 @@
 /*
  * librstun: tunnels of rstun in a program of yours. A client logs in to an rstun server and holds
  * mappings (ports, as the daemon has them), channels and UDP objects: TCP streams and datagrams
- * through the tunnel that need no port on this machine. Manual: librstun(3).
+ * through the tunnel that need no port on this machine. A server is what clients log in to; it may
+ * take the streams that they open, instead of connecting them to something. Manual: librstun(3).
  *
- * Objects. A context sits on an event_base of libevent that you made and run. It owns its clients,
- * a client owns its channels and UDP objects: freeing one frees what it owns, and no callback comes for any of it
- * afterwards. Each may be freed at any time outside of the library and in every callback but on_log
- * and on_socket.
+ * Objects. A context sits on an event_base of libevent that you made and run. It owns its clients
+ * and servers, each of which owns its channels, and a client its UDP objects: freeing one frees
+ * what it owns, and no callback comes for any of it afterwards. Each may be freed at any time
+ * outside of the library and in every callback but on_log and on_socket.
  *
  * Threads. The library starts none, has no signal handlers, prints nothing and keeps no state
  * outside of contexts (but for what GnuTLS and libgcrypt have). A context with all that it owns
@@ -38,8 +39,10 @@ extern "C" {
 struct event_base; /* libevent's */
 struct rstun_context;
 struct rstun_client;
+struct rstun_server;
 struct rstun_channel;
 struct rstun_udp;
+struct rstun_channel_request;
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
@@ -114,7 +117,7 @@ enum rstun_log_level {
 RSTUN_API int rstun_context_new(struct rstun_context **ret, struct event_base *base);
 
 /* Frees it and all that it owns, at once: connections are closed with a word to the server, flows
- * that still go on are cut (rstun_client_stop lets them end). */
+ * that still go on are cut (rstun_client_stop, rstun_server_stop let them end). */
 RSTUN_API void rstun_context_free(struct rstun_context *context);
 
 /* From now on lines of at least `level` go to on_log; NULL = nowhere. `scope` names the part that
@@ -125,11 +128,12 @@ RSTUN_API int rstun_context_set_log(struct rstun_context *context, enum rstun_lo
 						   const char *scope, const char *text),
 				    void *user);
 
-/* on_socket (NULL = none) sees each socket of the clients that are made after this before it is
- * bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC, of name
- * servers and of what mappings IN lead to here. Not listeners of mappings OUT. The descriptor stays
- * the library's. What it does not return 0 for is not used: that attempt fails with
- * RSTUN_E_PERMISSION_DENIED. It must not call the library. RSTUN_E_WRONG_THREAD. */
+/* on_socket (NULL = none) sees each socket of the clients and servers that are made after this
+ * before it is bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC,
+ * of name servers, of what is listened on and of what is connected to. Not connections that a
+ * listener accepted. The descriptor stays the library's. What it does not return 0 for is not used:
+ * that attempt fails with RSTUN_E_PERMISSION_DENIED. It must not call the library.
+ * RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_context_set_socket_hook(struct rstun_context *context,
 					    int (*on_socket)(void *user, int fd), void *user);
 
@@ -211,11 +215,88 @@ RSTUN_API int rstun_client_add_mapping(struct rstun_client *client, const char *
 				       enum rstun_proto proto, uint64_t *ret_id, char *error,
 				       size_t error_size);
 
+/* Adds a mapping IN whose streams the program gets: the server listens on `listen`, "[IP:]PORT" as
+ * in a mapping ("0.0.0.0:18080"; a port alone is on its 127.0.0.1; port 0 is any free one), and
+ * for each TCP connection there on_channel is called, in which rstun_channel_take makes it a
+ * channel of this client's. One that is not taken is refused. The number and everything else are
+ * as of rstun_client_add_mapping; the request has it, so that several mappings can share one
+ * on_channel. Errors as there. */
+RSTUN_API int rstun_client_accept(struct rstun_client *client, const char *listen,
+				  void (*on_channel)(const struct rstun_channel_request *request,
+						     void *user),
+				  void *user, uint64_t *ret_id, char *error, size_t error_size);
+
 /* Takes a mapping away: its port is free when this returns. TCP flows may go on for grace_ms. Its
  * change to RSTUN_STATE_STOPPED tells that it has ended. RSTUN_E_NOT_FOUND,
  * RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id,
 					  uint64_t grace_ms);
+
+/* ---- Server ---------------------------------------------------------------------------------- */
+
+enum rstun_session_state {
+	RSTUN_SESSION_LOGIN,
+	RSTUN_SESSION_REFUSED, /* its login was refused: it never was one */
+	RSTUN_SESSION_ENDED,
+};
+
+/* A session, which is one mapping of some client, or all of its channels, logged in, was refused or
+ * ended. Members may be added at the end. */
+struct rstun_session_change {
+	uint64_t session;             /* its number, never used again by the server */
+	enum rstun_session_state now;
+	enum rstun_proto proto;       /* not of one that was refused */
+	const char *mapping;          /* "OUT^127.0.0.1:9000^ANY"; "" = channels, or not known */
+	const char *peer;             /* address of the client */
+	const char *peer_software;    /* "rstund 0.1.0"; "" = not known (the original) */
+	const char *bound;            /* IN: address listened on here; "" */
+	int error;                    /* why it was refused or ended; 0 = the client left */
+	const char *text;             /* the same in words; "" = none */
+};
+
+struct rstun_server_ops {
+	size_t size; /* sizeof(struct rstun_server_ops): later versions have more members */
+	/* May be NULL. A change for which there is no memory is not told. */
+	void (*on_session)(struct rstun_server *server, void *user,
+			   const struct rstun_session_change *change);
+	/* A client opened a TCP stream, by a mapping OUT or as a channel. Answered in the call:
+	 * rstun_channel_take, rstun_channel_refuse, or neither: then the server connects it to the
+	 * target or to its tcp-upstream, as rstund would. NULL: it does so always. `user` is the
+	 * server's. */
+	void (*on_channel)(const struct rstun_channel_request *request, void *user);
+	/* After rstun_server_stop: all has ended. May be NULL. */
+	void (*on_stopped)(struct rstun_server *server, void *user);
+};
+
+/* A server, which listens when this returns. Options are those of "rstund server" in rstund(8) in
+ * the same form as of rstun_client_new; also "cert-pem" and "key-pem", the certificates and their
+ * key themselves. Needed is "password". Without a certificate it makes a self-signed one, for as
+ * long as it lives, or kept in the directory "state-dir" (which is made, and is for one server at a
+ * time); otherwise the library writes no files. "addr" is 127.0.0.1:3515 if not given. With
+ * on_channel, mappings OUT^...^ANY need no tcp-upstream. An IN address that another session has is
+ * in use, even when that client is gone without a word, until its quic-timeout-ms.
+ * RSTUN_E_CONFIG_INVALID, RSTUN_E_CERT_INVALID, RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED,
+ * RSTUN_E_STATE_WRITE_FAILED, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ...; `error` as there. */
+RSTUN_API int rstun_server_new(struct rstun_server **ret, struct rstun_context *context,
+			       const struct rstun_option *options, size_t option_count,
+			       const struct rstun_server_ops *ops, void *user, char *error,
+			       size_t error_size);
+
+/* "127.0.0.1:3515", with the port that it got. Good as long as the server. Any thread. */
+RSTUN_API const char *rstun_server_address(const struct rstun_server *server);
+
+/* "sha256/BASE64": a client with this as "pin" takes no other server for it. Good as long as the
+ * server. Any thread. */
+RSTUN_API const char *rstun_server_pin(const struct rstun_server *server);
+
+/* No new sessions, flows and channels from now on. TCP flows and channels that are open may go on
+ * until they end, but not longer than grace_ms; what is left then is cut, channels get on_error
+ * with RSTUN_E_SHUTTING_DOWN. on_stopped follows once; the server is still to be freed. A second
+ * call does nothing. RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_server_stop(struct rstun_server *server, uint64_t grace_ms);
+
+/* Frees it with its sessions and channels, at once, see rstun_context_free. */
+RSTUN_API void rstun_server_free(struct rstun_server *server);
 
 /* ---- Channel --------------------------------------------------------------------------------- */
 
@@ -235,7 +316,7 @@ struct rstun_channel_ops {
 	/* The far side has sent everything, and all of it has been read. */
 	void (*on_end)(struct rstun_channel *channel, void *user);
 	/* Both directions have ended: the far side's end was read, and what was written has been
-	 * acknowledged by the server up to rstun_channel_finish. */
+	 * acknowledged by the other end of the tunnel up to rstun_channel_finish. */
 	void (*on_closed)(struct rstun_channel *channel, void *user);
 	/* It failed, bytes that were not read are gone. RSTUN_E_TARGET_REFUSED,
 	 * RSTUN_E_TARGET_UNREACHABLE, RSTUN_E_DNS_FAILED, RSTUN_E_ACCESS_DENIED, RSTUN_E_TIMEOUT
@@ -252,6 +333,31 @@ struct rstun_channel_ops {
 RSTUN_API int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client,
 				 const char *target, const struct rstun_channel_ops *ops,
 				 void *user);
+
+/* A TCP stream that the far side opened and that the program may have. Good, with all that it
+ * points to, for the call of on_channel that it came with. Members may be added at the end. */
+struct rstun_channel_request {
+	/* At a server: HOST:PORT that the client wants to reach; NULL = the server's default. At a
+	 * client: NULL. */
+	const char *target;
+	const char *peer; /* address of the client, or of the server */
+	uint64_t id;      /* at a server: of the session; at a client: of the mapping */
+};
+
+/* Takes it: a channel of the server's or client's that was asked, as one that rstun_channel_open
+ * made but that it is open at once: it can be read and written here already. on_open comes as well,
+ * as its first callback, and on_readable when there are bytes by then. `ops` are copied.
+ * RSTUN_E_CLOSED (it was answered, or is gone), RSTUN_E_MALFORMED (`ops`), RSTUN_E_NOMEM,
+ * RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_take(struct rstun_channel **ret,
+				 const struct rstun_channel_request *request,
+				 const struct rstun_channel_ops *ops, void *user);
+
+/* Refuses it. The far side gets the reason if it is one of RSTUN_E_TARGET_REFUSED,
+ * RSTUN_E_TARGET_UNREACHABLE, RSTUN_E_TIMEOUT, RSTUN_E_ACCESS_DENIED, RSTUN_E_LIMIT_REACHED,
+ * RSTUN_E_DNS_FAILED, RSTUN_E_SHUTTING_DOWN, and RSTUN_E_RESET otherwise; the original (rstun)
+ * gets a plain reset. RSTUN_E_CLOSED and RSTUN_E_WRONG_THREAD as above. */
+RSTUN_API int rstun_channel_refuse(const struct rstun_channel_request *request, int error);
 
 /* Copies up to `bytes` bytes that arrived. Returns how many; 0: the far side has sent everything
  * (or `bytes` is 0); RSTUN_E_AGAIN: nothing now; what on_error told or will tell;
@@ -276,7 +382,7 @@ RSTUN_API int rstun_channel_finish(struct rstun_channel *channel);
 RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
 
 /* Frees it. If both directions were over (finished here, the far side's end read) what was written
- * is still delivered as long as the client lives; else it is reset. */
+ * is still delivered as long as the client or server lives; else it is reset. */
 RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
 
 /* ---- UDP ------------------------------------------------------------------------------------- */

@@ -235,6 +235,18 @@ static int mapping_parse_side(struct target *ret, const struct mapping_side *sid
 	return 0;
 }
 
+int mapping_parse_far_listen(struct target *ret, enum mapping_proto proto, const char *text,
+			     size_t text_bytes, char error[MAPPING_ERROR_SIZE])
+{
+	const struct mapping_text all = {
+		.span = mapping_trim(text, text_bytes),
+		.proto = proto,
+		.error = error,
+	};
+
+	return mapping_parse_side(ret, &mapping_in_remote, &all.span, &all);
+}
+
 /* Splits at the carets; exactly three fields. */
 static int mapping_split(struct mapping_span fields[3], const struct mapping_text *text)
 {

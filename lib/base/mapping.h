@@ -47,6 +47,11 @@ struct mapping {
 int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
 		  size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
 
+/* What the server of an IN mapping listens on, alone: "[ip:]port", with the same checks and
+ * sentences; columns are those of this text. */
+int mapping_parse_far_listen(struct target *ret, enum mapping_proto proto, const char *text,
+			     size_t text_bytes, char error[MAPPING_ERROR_SIZE]);
+
 /*
  * OUT^9000-9009^ANY, OUT^9000-9009^db:5000-5009, IN^22^0.0.0.0:2201-2210: ranges of ports stand for
  * several mappings. *ret is the text of each, NULL at the end (mapping_expand_free); a text without

@@ -60,6 +60,9 @@ struct server_config {
 	int loglevel;              /* 0..4 = T D I W E */
 	bool exit_on_failure;
 	uint64_t ready_fd;         /* UINT64_MAX = none */
+	/* set by the caller, not a row: TCP mappings to ANY are let in without a default upstream,
+	 * because somebody else decides where their streams lead */
+	bool tcp_upstream_optional;
 	/* made by server_config_check */
 	struct address addr;
 	struct target tcp_upstream; /* TARGET_DEFAULT = none */

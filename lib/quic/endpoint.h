@@ -18,6 +18,7 @@ struct chunk_pool;
 struct loop;
 struct log;
 struct quic_endpoint;
+struct socket_hook; /* base/socket_hook.h */
 struct tls_credentials;
 
 #define QUIC_ENDPOINT_SECRET_BYTES 32
@@ -78,6 +79,10 @@ void quic_endpoint_free(struct quic_endpoint *ep);
  * (quic_endpoint_steer) before use. */
 int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd,
 		       struct address *ret_bound);
+/* The same; `hook` is asked first. */
+int quic_endpoint_bind_hooked(const struct address *addr, bool reuse_port,
+			      const struct socket_hook *hook, int *ret_fd,
+			      struct address *ret_bound);
 
 /* Attaches the classic BPF program that sends a datagram to socket number (first CID byte %
  * workers) of the SO_REUSEPORT group that `fd` belongs to. */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/socket_hook.h"
 #include "tls/credentials.h"
 #include "tls/session.h"
 
@@ -78,14 +79,22 @@ void quic_endpoint_free(struct quic_endpoint *ep)
 int quic_endpoint_bind(const struct address *addr, bool reuse_port, int *ret_fd,
 		       struct address *ret_bound)
 {
+	return quic_endpoint_bind_hooked(addr, reuse_port, NULL, ret_fd, ret_bound);
+}
+
+int quic_endpoint_bind_hooked(const struct address *addr, bool reuse_port,
+			      const struct socket_hook *hook, int *ret_fd,
+			      struct address *ret_bound)
+{
 	int fd = quic_socket_open(addr->sa.sa_family, reuse_port, address_is_unspecified(addr));
 	int rv;
 
 	if (fd < 0)
 		return fd;
-	if (bind(fd, &addr->sa, addr->len) != 0)
+	rv = socket_hook_ask(hook, fd);
+	if (rv == 0 && bind(fd, &addr->sa, addr->len) != 0)
 		rv = rstun_error_from_errno(errno);
-	else
+	if (rv == 0)
 		rv = address_of_socket(ret_bound, fd);
 	if (rv != 0)
 		close(fd);

@@ -59,6 +59,14 @@ int flow_error_to_rstun(enum flow_error error)
 	return RSTUN_E_RESET;
 }
 
+enum flow_error flow_error_from_rstun(int error)
+{
+	for (int e = FLOW_RESET; e <= FLOW_SHUTTING_DOWN; e++)
+		if (flow_error_to_rstun((enum flow_error)e) == error)
+			return (enum flow_error)e;
+	return FLOW_RESET;
+}
+
 enum flow_error flow_error_from_errno(int err)
 {
 	switch (err) {

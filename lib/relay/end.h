@@ -38,6 +38,7 @@ enum flow_error {
 
 const char *flow_error_text(enum flow_error error); /* "connection refused", ... */
 int flow_error_to_rstun(enum flow_error error);     /* enum rstun_error */
+enum flow_error flow_error_from_rstun(int error);   /* the other way; FLOW_RESET for others */
 enum flow_error flow_error_from_errno(int err);
 
 struct end_owner {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/socket_hook.h"
 #include "relay/tcp_end.h"
 
 #include <errno.h>
@@ -41,20 +42,26 @@ struct tcp_listener {
 
 int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 {
-	int on = 1, err, rc;
+	return tcp_listener_bind_hooked(addr, NULL, ret_fd, ret_bound);
+}
+
+int tcp_listener_bind_hooked(const struct address *addr, const struct socket_hook *hook,
+			     int *ret_fd, struct address *ret_bound)
+{
+	int on = 1, rc;
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return rstun_error_from_errno(errno);
+	rc = socket_hook_ask(hook, fd);
 	/* IPV6_V6ONLY stays as the system has it: [::] also takes IPv4 on Linux, as in the
 	 * original. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-	    bind(fd, &addr->sa, addr->len) != 0 || listen(fd, TCP_LISTENER_BACKLOG) != 0) {
-		err = errno;
-		close(fd);
-		return rstun_error_from_errno(err);
-	}
-	rc = address_of_socket(ret_bound, fd);
+	if (rc == 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+			bind(fd, &addr->sa, addr->len) != 0 ||
+			listen(fd, TCP_LISTENER_BACKLOG) != 0))
+		rc = rstun_error_from_errno(errno);
+	if (rc == 0)
+		rc = address_of_socket(ret_bound, fd);
 	if (rc != 0) {
 		close(fd);
 		return rc;

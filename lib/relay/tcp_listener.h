@@ -11,12 +11,16 @@
 
 struct log;
 struct loop;
+struct socket_hook; /* base/socket_hook.h */
 struct tcp_listener;
 
 /* Binds and listens (SO_REUSEADDR, never SO_REUSEPORT). *ret_bound is the address with the port
  * picked. The descriptor is non-blocking and close-on-exec. May run on any thread.
  * RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, ... */
 int tcp_listener_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
+/* The same; `hook` is asked first. */
+int tcp_listener_bind_hooked(const struct address *addr, const struct socket_hook *hook,
+			     int *ret_fd, struct address *ret_bound);
 
 /* Serves a bound descriptor, that of a UNIX stream socket as well, whose peers have no address
  * (len 0); takes it over, on failure too. */

@@ -25,6 +25,7 @@
 
 struct log;
 struct loop;
+struct socket_hook; /* base/socket_hook.h */
 struct udp_acceptor;
 struct udp_opener;
 
@@ -99,6 +100,9 @@ struct udp_opener_info {
 };
 
 int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound);
+/* The same; `hook` is asked first. */
+int udp_bind_hooked(const struct address *addr, const struct socket_hook *hook, int *ret_fd,
+		    struct address *ret_bound);
 int udp_opener_new(struct udp_opener **ret, const struct udp_opener_config *config);
 /* The session is gone or another one came (its kind of peer): all flows end, the socket stays. */
 void udp_opener_reset(struct udp_opener *o, bool peer_is_original);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/socket_hook.h"
 #include "relay/frame.h"
 
 #include <errno.h>
@@ -426,25 +427,35 @@ void udp_tune_socket(int fd)
 
 int udp_bind(const struct address *addr, int *ret_fd, struct address *ret_bound)
 {
+	return udp_bind_hooked(addr, NULL, ret_fd, ret_bound);
+}
+
+/* A wildcard socket is told which address each datagram was sent to. */
+static int udp_ask_local(int fd, const struct address *addr)
+{
 	const int on = 1;
-	int err, rc = 0;
+
+	if (!address_is_unspecified(addr))
+		return 0;
+	/* IPv4 datagrams on an IPv6 socket are told as mapped addresses by the same option. */
+	return addr->sa.sa_family == AF_INET
+		       ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on))
+		       : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+}
+
+int udp_bind_hooked(const struct address *addr, const struct socket_hook *hook, int *ret_fd,
+		    struct address *ret_bound)
+{
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
 
 	if (fd < 0)
 		return rstun_error_from_errno(errno);
-	if (address_is_unspecified(addr)) {
-		/* IPv4 datagrams on an IPv6 socket are told as mapped addresses by the same option.
-		 * */
-		rc = addr->sa.sa_family == AF_INET
-			     ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on))
-			     : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
-	}
-	if (rc != 0 || bind(fd, &addr->sa, addr->len) != 0) {
-		err = errno;
-		close(fd);
-		return rstun_error_from_errno(err);
-	}
-	rc = address_of_socket(ret_bound, fd);
+	rc = socket_hook_ask(hook, fd);
+	if (rc == 0 && (udp_ask_local(fd, addr) != 0 || bind(fd, &addr->sa, addr->len) != 0))
+		rc = rstun_error_from_errno(errno);
+	if (rc == 0)
+		rc = address_of_socket(ret_bound, fd);
 	if (rc != 0) {
 		close(fd);
 		return rc;

@@ -467,9 +467,7 @@ int client_new(struct client **ret, const struct client_params *params, char *er
 	TAILQ_INIT(&c->mappings);
 	TAILQ_INIT(&c->queue);
 	egress_init(&c->egress, c->config->bind_device, &c->config->bind_address, c->config->fwmark,
-		    c->env->log);
-	c->egress.on_socket = params->on_socket;
-	c->egress.user = params->user;
+		    &params->hook, c->env->log);
 	loop_timer_init(&c->pilot_timer, c->env->loop, client_on_pilot, c);
 	loop_timer_init(&c->hop_timer, c->env->loop, client_on_hop, c);
 	loop_timer_init(&c->drain_timer, c->env->loop, client_on_drain_deadline, c);

@@ -4,13 +4,16 @@
  * the client's shared endpoint (one UDP socket per family). Per mapping: resolve, connect (Happy
  * Eyeballs), log in, tunnel, wait, again. Owns its resolver, endpoint, listeners and flows.
  *
- * OUT: accepts locally, opens streams. IN: the server opens streams, we dial the local target.
+ * OUT: accepts locally, opens streams. IN: the server opens streams, we dial the local target, or
+ * a program takes them.
  */
 #pragma once
 
 #include "base/mapping.h"
+#include "base/socket_hook.h"
 #include "config/config.h"
 #include "tunnel/env.h"
+#include "tunnel/flow_program.h"
 
 struct client;
 struct flow_associate;
@@ -28,8 +31,10 @@ struct client_params {
 	 * The owner tells the client's other threads through client_hold, so that after auth_failed
 	 * there is one attempt per client and not per mapping. May be NULL. */
 	void (*on_auth)(void *user, bool held, uint64_t retry_after_ms);
-	/* Of each socket of the client's but its listeners (egress.h). May be NULL. */
-	int (*on_socket)(void *user, int fd);
+	struct socket_hook hook; /* of all its sockets but those that are given to it bound */
+	/* As of flows_config, for mappings IN whose local side is TARGET_DEFAULT: a program's. */
+	enum flow_answer (*on_request)(void *user, struct flow_request *request,
+				       struct flow_program *ret_program);
 	void *user;
 };
 

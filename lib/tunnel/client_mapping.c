@@ -230,6 +230,22 @@ static struct flows *client_mapping_on_associate(void *user)
 	return client_channel_udp(m->client);
 }
 
+/* Only of a mapping whose local side is a program. */
+static enum flow_answer client_mapping_on_request(void *user, struct flow_request *request,
+						  struct flow_program *ret_program)
+{
+	struct client_mapping *m = user;
+
+	request->owner_id = m->id;
+	request->peer = &m->peer;
+	return m->client->params.on_request(m->client->params.user, request, ret_program);
+}
+
+static bool client_mapping_is_of_program(const struct client_mapping *m)
+{
+	return m->mapping.mode == MAPPING_IN && m->mapping.local.kind == TARGET_DEFAULT;
+}
+
 /* ---- beginning and end ---- */
 
 static int client_mapping_listen(struct client_mapping *m, int fd)
@@ -272,10 +288,12 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 	m->id = id;
 	m->mapping = *mapping;
 	snprintf(m->scope, sizeof(m->scope), "%s %s", mapping_proto_name(mapping->proto),
-		 mapping->local.kind == TARGET_DEFAULT
+		 mapping->mode == MAPPING_OUT && mapping->local.kind == TARGET_DEFAULT
 			 ? "channels"
 			 : mapping_format(text, sizeof(text), mapping));
 	flows.scope = m->scope;
+	if (client_mapping_is_of_program(m))
+		flows.on_request = client_mapping_on_request;
 	flows_init(&m->flows, &flows);
 	backoff_init(&m->backoff, c->config->wait_before_retry_ms);
 	loop_timer_init(&m->timer, c->env->loop, client_mapping_on_timer, m);

@@ -14,9 +14,9 @@
 #include <string.h>
 
 void egress_init(struct egress *e, const char *bind_device, const struct address *bind_address,
-		 uint64_t fwmark, const struct log *log)
+		 uint64_t fwmark, const struct socket_hook *hook, const struct log *log)
 {
-	*e = (struct egress){.log = log, .mark = (uint32_t)fwmark};
+	*e = (struct egress){.log = log, .mark = (uint32_t)fwmark, .hook = *hook};
 	if (bind_address != NULL && bind_address->len != 0) {
 		e->source = *bind_address;
 		address_set_port(&e->source, 0);
@@ -38,10 +38,10 @@ static int egress_failed(struct egress *e, const char *what, int err)
 
 int egress_apply_mark(struct egress *e, int fd)
 {
-	if (e->on_socket != NULL && e->on_socket(e->user, fd) != 0)
-		return RSTUN_E_PERMISSION_DENIED;
-	if (e->mark == 0)
-		return 0;
+	int err = socket_hook_ask(&e->hook, fd);
+
+	if (err != 0 || e->mark == 0)
+		return err;
 	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &e->mark, sizeof(e->mark)) != 0)
 		return egress_failed(e, "--fwmark: setting the mark of a socket", errno);
 	return 0;

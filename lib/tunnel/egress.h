@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/socket_hook.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,14 +20,12 @@ struct egress {
 	const char *device;    /* borrowed; NULL = none */
 	struct address source; /* len 0 = none */
 	bool warned;           /* a failure was said once aloud; later ones are detail */
-	/* Sees each socket first, before bind and connect; not 0 = it is not used. May be NULL. */
-	int (*on_socket)(void *user, int fd);
-	void *user;
+	struct socket_hook hook; /* sees each socket first */
 };
 
 /* `bind_device` is the option's text (or NULL), `bind_address` its meaning if it is an address. */
 void egress_init(struct egress *e, const char *bind_device, const struct address *bind_address,
-		 uint64_t fwmark, const struct log *log);
+		 uint64_t fwmark, const struct socket_hook *hook, const struct log *log);
 
 /* Mark, device and source address. `to` is NULL when it is not known yet; toward loopback the
  * socket is not bound, because no other interface leads there. RSTUN_E_PERMISSION_DENIED,
@@ -34,5 +33,5 @@ void egress_init(struct egress *e, const char *bind_device, const struct address
  * ... after a log line. */
 int egress_apply(struct egress *e, int fd, const struct address *to);
 
-/* Only the mark and on_socket: for sockets that ask name servers, which may well be on loopback. */
+/* Only the mark and the hook: for sockets that ask name servers, which may well be on loopback. */
 int egress_apply_mark(struct egress *e, int fd);

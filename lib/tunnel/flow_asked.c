@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "tunnel/env.h"
 #include "tunnel/flow_associate.h"
+#include "tunnel/flow_program.h"
 #include "tunnel/flow_tcp.h"
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
@@ -231,7 +232,7 @@ bool flow_asked_go(struct flow_asked *a)
 		opening.reply_bytes = reply.bytes;
 	}
 	if (a->program.on_open != NULL)
-		err = flow_tcp_open(f, &opening, &a->program);
+		err = flow_program_open(f, &opening, &a->program);
 	else
 		err = flow_tcp_accepted(f, a->fd, &a->source, &opening);
 	if (err == RSTUN_E_LIMIT_REACHED)

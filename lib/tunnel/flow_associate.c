@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "config/config.h"
 #include "relay/udp_flow.h"
+#include "tunnel/egress.h"
 #include "tunnel/env.h"
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
@@ -119,7 +120,7 @@ static int flow_associate_bind(struct flow_associate *a, const struct address *s
 	if (err != 0)
 		return err;
 	address_set_port(&local, 0);
-	err = udp_bind(&local, &config.fd, ret_bound);
+	err = udp_bind_hooked(&local, &a->set->config.egress->hook, &config.fd, ret_bound);
 	return err != 0 ? err : flow_associate_open(a, &config);
 }
 

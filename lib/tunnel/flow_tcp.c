@@ -5,7 +5,7 @@
  * hands the stream to a relay. The struct is the relay's owner and frees itself in on_done; whoever
  * called us may find it gone when a call returns.
  */
-#include "tunnel/flow_tcp.h"
+#include "tunnel/flow_tcp_private.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -29,32 +29,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct flow_tcp {
-	LIST_ENTRY(flow_tcp) link;
-	struct flows *set;
-	struct relay *relay;        /* NULL: not yet, or the near end is a program */
-	struct flow_program program; /* on_open NULL: it is none */
-	uint64_t in_bytes, out_bytes, active_ns; /* moved by a program */
-	struct quic_stream *stream; /* until the relay has it */
-	struct dial dial;
-	const struct target *fallback; /* while the header is read; of the owner of the flows */
-	bool reading_header;
-	const struct target *fixed;
-	struct loop_timer header_timer;
-	TAILQ_ENTRY(flow_tcp) queue_link;
-	bool queued; /* its dial waits for a later turn of the loop */
-	bool proxied; /* its target is told by a PROXY header who the peer is */
-	struct address source;      /* len 0 = not known */
-	char *target;               /* text; NULL = none, or no memory for it */
-	uint64_t id;
-	uint64_t started_ns;
-	uint64_t early_bytes;       /* that went into the tunnel before the relay */
-	int status_fd;              /* told of the end; -1 = none */
-};
-
 static void flow_tcp_on_header_timer(void *user);
 
-static struct flow_tcp *flow_tcp_new(struct flows *f)
+struct flow_tcp *flow_tcp_new(struct flows *f)
 {
 	struct flow_tcp *t = calloc(1, sizeof(*t));
 
@@ -100,9 +77,9 @@ static void flow_tcp_tell_status(const struct flow_tcp *t, enum flow_error error
 			  "nobody asks how the channel ended");
 }
 
-/* The last thing that happens to it. */
-static void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
+void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
 {
+	struct flow_program program = t->program;
 	struct flows *f = t->set;
 
 	flow_tcp_report(t, error);
@@ -115,6 +92,8 @@ static void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
 	dial_cancel(&t->dial);
 	free(t->target);
 	free(t);
+	if (program.on_cut != NULL)
+		program.on_cut(program.user, error);
 	flows_tcp_ended(f);
 }
 
@@ -172,9 +151,8 @@ static int flow_tcp_put_head(struct flows *f, struct quic_stream *stream, int fd
 	return f->proxied ? flow_tcp_put_proxy_header(stream, fd, source) : 0;
 }
 
-/* RSTUN_E_LIMIT_REACHED: there is none to have now. */
-static int flow_tcp_open_stream(struct flows *f, int fd, const struct address *source,
-				const struct flow_opening *opening, struct end **ret)
+int flow_tcp_open_stream(struct flows *f, int fd, const struct address *source,
+			 const struct flow_opening *opening, struct end **ret)
 {
 	struct quic_stream *stream;
 	int err;
@@ -195,12 +173,18 @@ static int flow_tcp_open_stream(struct flows *f, int fd, const struct address *s
 	return err;
 }
 
-static void flow_tcp_set_opening(struct flow_tcp *t, const struct flow_opening *opening)
+void flow_tcp_set_target(struct flow_tcp *t, const struct target *target)
 {
 	char text[ADDRESS_TARGET_TEXT_SIZE];
 
+	free(t->target);
+	t->target = strdup(target_format(text, sizeof(text), target));
+}
+
+void flow_tcp_set_opening(struct flow_tcp *t, const struct flow_opening *opening)
+{
 	t->early_bytes = opening->early_bytes;
-	t->target = strdup(target_format(text, sizeof(text), opening->target));
+	flow_tcp_set_target(t, opening->target);
 }
 
 int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
@@ -241,44 +225,9 @@ int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 	return 0;
 }
 
-/* ---- of a program ---- */
-
-int flow_tcp_open(struct flows *f, const struct flow_opening *opening,
-		  const struct flow_program *program)
-{
-	struct flow_tcp *t;
-	struct end *end;
-	int err = flow_tcp_open_stream(f, -1, NULL, opening, &end);
-
-	if (err != 0)
-		return err;
-	t = flow_tcp_new(f);
-	if (t == NULL) {
-		end->ops->free(end);
-		return RSTUN_E_NOMEM;
-	}
-	t->program = *program;
-	t->active_ns = t->started_ns;
-	flow_tcp_set_opening(t, opening);
-	program->on_open(program->user, end, t);
-	return 0;
-}
-
-void flow_tcp_moved(struct flow_tcp *t, size_t in_bytes, size_t out_bytes)
-{
-	t->in_bytes += in_bytes;
-	t->out_bytes += out_bytes;
-	t->active_ns = loop_now(t->set->config.env->loop);
-}
-
-void flow_tcp_close(struct flow_tcp *t, enum flow_error error)
-{
-	flow_tcp_finish(t, error);
-}
-
 /* ---- dialled: until the relay has the stream ---- */
 
-static void flow_tcp_fail(struct flow_tcp *t, enum flow_error error)
+void flow_tcp_fail(struct flow_tcp *t, enum flow_error error)
 {
 	if (t->stream != NULL)
 		flows_refuse(t->set, t->stream, error);
@@ -345,14 +294,22 @@ static void flow_tcp_on_resolved(void *user, const struct dial_result *result)
 	flow_tcp_connect(t, result);
 }
 
-static void flow_tcp_resolve(struct flow_tcp *t, const struct target *target)
+void flow_tcp_resolve(struct flow_tcp *t, const struct target *asked)
 {
-	struct flows *f = t->set;
-	char text[ADDRESS_TARGET_TEXT_SIZE];
+	const struct flows_config *config = &t->set->config;
+	struct target target;
 
-	t->target = strdup(target_format(text, sizeof(text), target));
-	t->proxied = f->config.proxy_target != NULL && target_equal(target, f->config.proxy_target);
-	dial_resolve(&t->dial, f->config.resolver, target, flow_tcp_on_resolved, t);
+	dial_choose(&target, asked, NULL, t->fallback);
+	flow_tcp_set_target(t, &target);
+	t->proxied = config->proxy_target != NULL && target_equal(&target, config->proxy_target);
+	dial_resolve(&t->dial, config->resolver, &target, flow_tcp_on_resolved, t);
+}
+
+/* What it asks for is known; TARGET_DEFAULT: nothing. */
+static void flow_tcp_lead(struct flow_tcp *t, const struct target *asked)
+{
+	if (!flow_program_asked(t, asked))
+		flow_tcp_resolve(t, asked);
 }
 
 static void flow_tcp_on_readable(struct quic_stream *s, void *user)
@@ -360,7 +317,7 @@ static void flow_tcp_on_readable(struct quic_stream *s, void *user)
 	struct flow_tcp *t = user;
 	uint8_t header[FRAME_TARGET_MAX];
 	struct iovec iov[4];
-	struct target named, target;
+	struct target named;
 	size_t bytes = 0, used;
 	int count, err;
 
@@ -384,8 +341,7 @@ static void flow_tcp_on_readable(struct quic_stream *s, void *user)
 	quic_stream_consume(s, used);
 	t->reading_header = false;
 	loop_timer_cancel(&t->header_timer);
-	dial_choose(&target, NULL, &named, t->fallback);
-	flow_tcp_resolve(t, &target);
+	flow_tcp_lead(t, &named);
 }
 
 static void flow_tcp_on_stream_error(struct quic_stream *s, void *user, uint64_t app_error)
@@ -414,14 +370,10 @@ static const struct quic_stream_ops flow_tcp_stream_ops = {
 
 static void flow_tcp_begin(struct flow_tcp *t)
 {
-	struct target target;
-
-	if (t->reading_header) {
+	if (t->reading_header)
 		flow_tcp_on_readable(t->stream, t);
-		return;
-	}
-	dial_choose(&target, t->fixed, NULL, t->fallback);
-	flow_tcp_resolve(t, &target);
+	else
+		flow_tcp_lead(t, t->fixed);
 }
 
 void flow_tcp_dial(struct flows *f, struct quic_stream *stream, const struct target *fixed,
@@ -470,13 +422,10 @@ void flow_tcp_dial_some(struct flows *f)
 
 void flow_tcp_end(struct flow_tcp *t, enum flow_error error)
 {
-	struct flow_program program = t->program;
 	struct relay *relay = t->relay;
 
 	flow_tcp_fail(t, error);
 	relay_free(relay, error);
-	if (program.on_cut != NULL)
-		program.on_cut(program.user, error);
 }
 
 void flow_tcp_counters(const struct flow_tcp *t, uint64_t *ret_in_bytes, uint64_t *ret_out_bytes)
@@ -498,7 +447,7 @@ void flow_tcp_info(const struct flow_tcp *t, struct flow_info *ret)
 	if (t->relay != NULL) {
 		relay_get_counters(t->relay, &counters);
 		active_ns = counters.last_active_ns;
-	} else if (t->program.on_open != NULL) {
+	} else if (t->active_ns != 0) {
 		active_ns = t->active_ns;
 	}
 	flow_tcp_counters(t, &in_bytes, &out_bytes);

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 struct flow_info;
-struct flow_program;
 struct flow_tcp;
 struct flows;
 struct quic_stream;
@@ -34,15 +33,6 @@ struct flow_opening {
  * has been reset). */
 int flow_tcp_accepted(struct flows *f, int fd, const struct address *source,
 		      const struct flow_opening *opening);
-
-/* A flow whose near end is a program (flows.h, copied); the opening has no reply. on_open is called
- * from inside. RSTUN_E_LIMIT_REACHED as above, RSTUN_E_NOMEM, RSTUN_E_CLOSED. */
-int flow_tcp_open(struct flows *f, const struct flow_opening *opening,
-		  const struct flow_program *program);
-/* Of such a flow: bytes that moved, into the tunnel and out of it. / It is over; on_cut is not
- * called. */
-void flow_tcp_moved(struct flow_tcp *t, size_t in_bytes, size_t out_bytes);
-void flow_tcp_close(struct flow_tcp *t, enum flow_error error);
 
 /* A stream of the peer's, see flows_dial_tcp. */
 void flow_tcp_dial(struct flows *f, struct quic_stream *stream, const struct target *fixed,

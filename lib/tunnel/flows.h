@@ -15,6 +15,7 @@
 #include "relay/end.h"
 #include "relay/udp_flow.h"
 #include "tunnel/event.h"
+#include "tunnel/flow_program.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,6 +76,9 @@ struct flows_config {
 	/* Somebody asks for UDP by SOCKS5: the flows of a tunnel of channels for it; NULL = there is
 	 * none to have. May be NULL where nobody is asked. */
 	struct flows *(*on_associate)(void *user);
+	/* Asks a program about a TCP stream of the peer's. NULL = nobody is asked. */
+	enum flow_answer (*on_request)(void *user, struct flow_request *request,
+				       struct flow_program *ret_program);
 	void *user;
 };
 
@@ -137,9 +141,10 @@ int flows_listen_udp(struct flows *f, int fd, uint64_t udp_idle_ms);
 /* A near end that is no socket but a program, which moves the stream's bytes itself. */
 struct flow_program {
 	/* There is a stream. Its end is the program's from now on, who sets its owner and frees it;
-	 * the flow must be told what moves (flow_tcp_moved) and ended (flow_tcp_close). */
+	 * the flow must be told what moves (flow_program_moved) and ended (flow_program_close). */
 	void (*on_open)(void *user, struct end *end, struct flow_tcp *flow);
-	/* The flow was ended from this side: it is gone, the end is not. */
+	/* The flow was ended from this side: it is gone, the end is not. Or it was one that the
+	 * program was asked about, which has ended by itself. */
 	void (*on_cut)(void *user, enum flow_error error);
 	void *user;
 };

@@ -127,8 +127,9 @@ void server_claim_address(struct server *s, struct server_session *ss)
 		s->params.claim(s->params.user, &claim);
 		return;
 	}
-	err = claim.proto == MAPPING_TCP ? tcp_listener_bind(&claim.address, &fd, &bound)
-					 : udp_bind(&claim.address, &fd, &bound);
+	err = claim.proto == MAPPING_TCP
+		      ? tcp_listener_bind_hooked(&claim.address, &s->params.hook, &fd, &bound)
+		      : udp_bind_hooked(&claim.address, &s->params.hook, &fd, &bound);
 	if (claim.probe && err == 0) {
 		close(fd);
 		fd = -1;
@@ -431,6 +432,12 @@ static int server_start(struct server *s)
 	return quic_endpoint_listen(s->endpoint, fd);
 }
 
+int server_bind(const struct server_config *config, const struct socket_hook *hook, int *ret_fd,
+		struct address *ret_bound)
+{
+	return quic_endpoint_bind_hooked(&config->addr, false, hook, ret_fd, ret_bound);
+}
+
 int server_new(struct server **ret, const struct server_params *params)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -454,7 +461,7 @@ int server_new(struct server **ret, const struct server_params *params)
 		LIST_INIT(&s->sessions[i]);
 	STAILQ_INIT(&s->dead_probes);
 	egress_init(&s->egress, s->config->bind_device, &s->config->bind_address, s->config->fwmark,
-		    s->env->log);
+		    &s->params.hook, s->env->log);
 	loop_task_init(&s->probe_task, server_on_probe_task, s);
 	loop_task_init(&s->drain_task, server_on_drain_task, s);
 	loop_timer_init(&s->drain_timer, s->env->loop, server_on_drain_deadline, s);

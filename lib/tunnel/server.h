@@ -9,8 +9,10 @@
 #pragma once
 
 #include "base/address.h"
+#include "base/socket_hook.h"
 #include "config/config.h"
 #include "tunnel/env.h"
+#include "tunnel/flow_program.h"
 
 struct server;
 struct flow_info; /* flows.h */
@@ -29,7 +31,7 @@ struct server_params {
 	struct tunnel_env *env;              /* borrowed */
 	const struct server_config *config;  /* borrowed, read-only */
 	struct tls_credentials *credentials; /* reference taken */
-	/* Bound UDP socket (quic_endpoint_bind), taken over, on failure too. */
+	/* Bound UDP socket (quic_endpoint_bind, server_bind), taken over, on failure too. */
 	int fd;
 	/* Asks for a listening socket; the owner answers now or later by server_claimed. NULL =
 	 * bind on the spot. The owner finds out whether another session holds the address, and whether
@@ -40,8 +42,17 @@ struct server_params {
 	/* A datagram that belongs to another worker; NULL = dropped. */
 	void (*foreign)(void *user, unsigned worker, const struct address *local,
 			const struct address *remote, const uint8_t *data, size_t bytes);
+	struct socket_hook hook; /* of all its sockets but those that are given to it bound */
+	/* As of flows_config, for all sessions; NULL = nobody is asked. */
+	enum flow_answer (*on_request)(void *user, struct flow_request *request,
+				       struct flow_program *ret_program);
 	void *user;
 };
+
+/* The socket of a server that has one worker, with the address and port that it got; `hook` may be
+ * NULL. RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, ... */
+int server_bind(const struct server_config *config, const struct socket_hook *hook, int *ret_fd,
+		struct address *ret_bound);
 
 int server_new(struct server **ret, const struct server_params *params);
 

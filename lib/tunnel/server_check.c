@@ -230,6 +230,11 @@ void server_check_claimed(struct server_session *ss, int error, const struct add
 
 /* ---- beginning and end ---- */
 
+static bool server_check_is_for_program(const struct server_session *ss)
+{
+	return ss->server->params.on_request != NULL && ss->login.proto == MAPPING_TCP;
+}
+
 void server_check_start(struct server_session *ss)
 {
 	struct server *s = ss->server;
@@ -256,7 +261,8 @@ void server_check_start(struct server_session *ss)
 		       clock_after(loop_now(s->env->loop), clock_ms(LIMITS_CHECK_MS)));
 	if (ss->login.mode == MAPPING_IN) {
 		server_claim_address(s, ss);
-	} else if (ss->login.channel) { /* of which only the password is asked */
+	} else if (ss->login.channel || server_check_is_for_program(ss)) {
+		/* Only the password is asked, or what becomes of a stream is decided with it. */
 		server_check_pass(check, NULL);
 	} else {
 		target_format(check->target, sizeof(check->target), &ss->login.upstream);

@@ -96,7 +96,8 @@ static int check_out(struct server_login *ret, struct server_refusal *refusal,
 	} else {
 		ret->upstream = *own;
 	}
-	if (ret->upstream.kind == TARGET_DEFAULT)
+	if (ret->upstream.kind == TARGET_DEFAULT &&
+	    !(login->proto == MAPPING_TCP && config->tcp_upstream_optional))
 		return refuse(refusal, RSTUN_E_NO_DEFAULT_UPSTREAM,
 			      "the mapping asks for the default %s upstream (ANY) and this server "
 			      "has none: start it with --%s-upstream, or name one in the mapping",

@@ -245,7 +245,7 @@ static void server_session_on_stream(struct quic_conn *conn, void *user, struct 
 	} else if (login->mode == MAPPING_IN) {
 		flows_refuse(&ss->flows, s, FLOW_DENIED);
 	} else if (login->proto == MAPPING_TCP) {
-		flows_dial_tcp(&ss->flows, s, login->channel ? NULL : &login->upstream,
+		flows_dial_tcp(&ss->flows, s, login->channel ? NULL : &login->mapping.remote,
 			       login->channel, &login->upstream);
 	} else {
 		flows_dial_udp(&ss->flows, s, login->channel ? NULL : &login->upstream,
@@ -334,6 +334,19 @@ static void server_session_on_flow(void *user, const struct flow_end *end)
 	server_emit(ss->server, &event);
 }
 
+static enum flow_answer server_session_on_request(void *user, struct flow_request *request,
+						  struct flow_program *ret_program)
+{
+	struct server_session *ss = user;
+	const struct server_params *params = &ss->server->params;
+
+	if (params->on_request == NULL)
+		return FLOW_ANSWER_DIAL;
+	request->owner_id = ss->id;
+	request->peer = &ss->peer;
+	return params->on_request(params->user, request, ret_program);
+}
+
 static void server_session_on_idle(void *user)
 {
 	struct server_session *ss = user;
@@ -417,6 +430,7 @@ void server_session_new(struct server *s, struct quic_conn *conn)
 		.egress = &s->egress,
 		.on_flow = server_session_on_flow,
 		.on_idle = server_session_on_idle,
+		.on_request = server_session_on_request,
 	};
 
 	if (s->config->proxy_protocol == CONFIG_PROXY_PROTOCOL_V2)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc;
 its header in C and C++, its symbols, and the examples, which fetch a page and ask by a datagram
-through a tunnel."""
+through a tunnel, and are a server that answers by itself."""
 import os
 import re
 import shutil
@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import net
-from harness.daemon import limit, log_password
+from harness.daemon import RSTUN, limit, log_password
 from test_tree import SRCDIR, code, text
 
 BUILDDIR = os.environ.get("RSTUND_BUILDDIR") or SRCDIR
@@ -52,15 +52,24 @@ def stage(tmp_path_factory):
     return prefix, environ
 
 
-def example(name, stage, folder):
-    """An example, built as its head says; with sanitizers where the library has them."""
+@pytest.fixture(scope="module")
+def example(stage, tmp_path_factory):
+    """Builds an example as its head says; with sanitizers where the library has them."""
     prefix, environ = stage
     flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs",
                 "librstun", env=environ).split()
     sanitizers = re.findall(r"-fsanitize\S+", make_variable("RSTUN_CFLAGS"))
-    program = str(folder / name)
-    run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, os.path.join(EXAMPLES, f"{name}.c"),
-        *flags, "-o", program)
+
+    def build(name):
+        program = str(tmp_path_factory.mktemp(name) / name)
+        run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, os.path.join(EXAMPLES, f"{name}.c"),
+            *flags, "-o", program)
+        return program
+    return build
+
+
+def caller(stage, program):
+    environ = stage[1]
 
     def call(*args):
         result = subprocess.run([program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -70,13 +79,29 @@ def example(name, stage, folder):
 
 
 @pytest.fixture(scope="module")
-def fetch(stage, tmp_path_factory):
-    return example("fetch", stage, tmp_path_factory.mktemp("fetch"))
+def fetch(stage, example):
+    return caller(stage, example("fetch"))
 
 
 @pytest.fixture(scope="module")
-def ask(stage, tmp_path_factory):
-    return example("ask", stage, tmp_path_factory.mktemp("ask"))
+def ask(stage, example):
+    return caller(stage, example("ask"))
+
+
+@pytest.fixture
+def serve(stage, example):
+    """(address, pin, password) of the example's server."""
+    password = log_password()
+    with subprocess.Popen([example("serve"), "0", password], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, env=stage[1]) as process:
+        try:
+            address, pin = process.stdout.readline().split()
+            yield address, pin, password
+        finally:
+            process.kill()
+            errors = process.stderr.read()
+    assert "Sanitizer" not in errors and "runtime error" not in errors, errors
+    assert password not in errors
 
 
 @pytest.fixture
@@ -130,6 +155,45 @@ def test_ask(server, ask, udp_upstream):
 ])
 def test_ask_fails(server, ask, target, says):
     assert ask(*server, target, "hello") == (1, b"", says)
+
+
+@pytest.mark.parametrize("program", ["rstund"] + (["rstun"] if RSTUN else []))
+def test_serve(fleet, serve, fetch, program):
+    """A client at a program's server: by a mapping to what it offers itself, and to a target that
+    nobody has; beside it the library's client, by a channel."""
+    address, pin, password = serve
+    ports = net.free_port(), net.free_port()
+    client = fleet.role("client", "--server-addr", address, "--tcp-mappings",
+                        f"OUT^{ports[0]}^ANY,OUT^{ports[1]}^192.0.2.1:80",
+                        *(("--pin", pin) if program == "rstund" else ()), password=password,
+                        program=program)
+    if program == "rstund":
+        client.wait_ready()
+    else:
+        client.wait_log("start serving", count=2)
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nYou wanted to reach "
+    for port, target in zip(ports, (b"this program", b"192.0.2.1:80")):
+        for _ in range(2):
+            with net.connect(("127.0.0.1", port)) as conn:
+                conn.sendall(b"GET / HT")
+                conn.sendall(b"TP/1.0\r\n\r\n")
+                got = net.read_all(conn)
+                assert (got.head, got.end) == (head + target + b".\n", "eof")
+    assert fetch(address, password, "10.0.0.5:80", "/") == \
+        (0, head + b"10.0.0.5:80.\n", "")
+
+
+@pytest.mark.parametrize("args, status, says", [
+    (["0"], 2, "usage: serve"),
+    (["0", ""], 1, "an empty password protects nothing"),
+    (["nowhere", "secret"], 1, "--addr: "),
+    (["192.0.2.1:0", "secret"], 1, "it must be an address of this machine"),
+])
+def test_serve_fails(stage, example, args, status, says):
+    result = subprocess.run([example("serve"), *args], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=stage[1], timeout=limit(60))
+    assert (result.returncode, result.stdout) == (status, "")
+    assert says in result.stderr
 
 
 def test_symbols():

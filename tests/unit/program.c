@@ -26,13 +26,17 @@ void program_free(struct program *p, enum program_freeing what)
 	p->freed = true;
 	if (what == PROGRAM_FREE_CHANNEL)
 		rstun_channel_free(p->channel);
-	if (what == PROGRAM_FREE_CLIENT)
+	if (what == PROGRAM_FREE_CLIENT) {
 		rstun_client_free(p->client);
+		rstun_server_free(p->server);
+	}
 	if (what == PROGRAM_FREE_CONTEXT)
 		rstun_context_free(p->context);
 	p->channel = NULL;
-	if (what >= PROGRAM_FREE_CLIENT)
+	if (what >= PROGRAM_FREE_CLIENT) {
 		p->client = NULL;
+		p->server = NULL;
+	}
 	if (what == PROGRAM_FREE_CONTEXT)
 		p->context = NULL;
 }
@@ -111,6 +115,58 @@ static void on_stopped(struct rstun_client *client, void *user)
 	struct program *p = user;
 
 	assert_ptr_equal(client, p->client);
+	p->stopped++;
+}
+
+/* ---- of the far side's streams ---- */
+
+static void take(struct program *p, const struct rstun_channel_request *request)
+{
+	struct rstun_channel *again = NULL;
+	char byte;
+
+	assert_int_equal(rstun_channel_take(&p->channel, request, &program_ops, p), 0);
+	assert_int_equal(rstun_channel_take(&again, request, &program_ops, p), RSTUN_E_CLOSED);
+	assert_int_equal(rstun_channel_refuse(request, RSTUN_E_TIMEOUT), RSTUN_E_CLOSED);
+	assert_null(again);
+	/* It is open, though nothing of that has been told. */
+	assert_true(rstun_channel_room(p->channel) > 0);
+	assert_true(rstun_channel_read(p->channel, &byte, 0) <= 0);
+}
+
+void program_on_channel(const struct rstun_channel_request *request, void *user)
+{
+	struct program *p = user;
+
+	snprintf(p->asked_target, sizeof(p->asked_target), "%s",
+		 request->target != NULL ? request->target : "-");
+	snprintf(p->asked_peer, sizeof(p->asked_peer), "%s", request->peer);
+	p->asked_id = request->id;
+	if (p->answer == PROGRAM_TAKES)
+		take(p, request);
+	else if (p->answer == PROGRAM_REFUSES)
+		assert_int_equal(rstun_channel_refuse(request, p->refusal), 0);
+	program_called(p, PROGRAM_ASKED);
+}
+
+static void on_session(struct rstun_server *server, void *user,
+		       const struct rstun_session_change *change)
+{
+	struct program *p = user;
+
+	assert_ptr_equal(server, p->server);
+	p->sessions[change->now]++;
+	p->session = *change;
+	snprintf(p->session_mapping, sizeof(p->session_mapping), "%s", change->mapping);
+	snprintf(p->session_software, sizeof(p->session_software), "%s", change->peer_software);
+	snprintf(p->bound, sizeof(p->bound), "%s", change->bound);
+}
+
+static void on_server_stopped(struct rstun_server *server, void *user)
+{
+	struct program *p = user;
+
+	assert_ptr_equal(server, p->server);
 	p->stopped++;
 }
 
@@ -193,6 +249,11 @@ bool program_is_stopped(struct program *p)
 	return p->stopped > 0;
 }
 
+bool program_was_asked(struct program *p)
+{
+	return p->calls[PROGRAM_ASKED] > 0;
+}
+
 /* ---- the far side: blocking sockets, while the loop runs ---- */
 
 static void on_fd(evutil_socket_t fd, short what, void *user)
@@ -248,6 +309,37 @@ const char *program_server(char buf[ADDRESS_TEXT_SIZE])
 	return address_format(buf, ADDRESS_TEXT_SIZE, &program_rig.server_address);
 }
 
+static void program_start_context(struct program *p)
+{
+	memset(p, 0, sizeof(*p));
+	assert_int_equal(rstun_context_new(&p->context, program_base), 0);
+	rstun_context_set_log(p->context, RSTUN_LOG_TRACE, on_log, p);
+	rstun_context_set_socket_hook(p->context, on_socket, p);
+}
+
+void program_serve(struct program *p, bool asked, const struct rstun_option more[2])
+{
+	const struct rstun_server_ops ops = {
+		.size = sizeof(ops),
+		.on_session = on_session,
+		.on_channel = asked ? program_on_channel : NULL,
+		.on_stopped = on_server_stopped,
+	};
+	struct rstun_option options[4] = {{"addr", "0"}, {"password", "secret"}};
+	char error[256] = "";
+	size_t count = 2;
+
+	for (size_t i = 0; more != NULL && i < 2; i++)
+		if (more[i].name != NULL)
+			options[count++] = more[i];
+	program_start_context(p);
+	if (rstun_server_new(&p->server, p->context, options, count, &ops, p, error, sizeof(error)))
+		fail_msg("%s", error);
+	assert_int_equal(address_parse(&program_rig.server_address, rstun_server_address(p->server),
+				       strlen(rstun_server_address(p->server))),
+			 0);
+}
+
 void program_start(struct program *p, const char *password)
 {
 	static const struct rstun_client_ops ops = {
@@ -262,10 +354,7 @@ void program_start(struct program *p, const char *password)
 		{"cipher", "aes-128-gcm"},
 	};
 
-	memset(p, 0, sizeof(*p));
-	assert_int_equal(rstun_context_new(&p->context, program_base), 0);
-	rstun_context_set_log(p->context, RSTUN_LOG_TRACE, on_log, p);
-	rstun_context_set_socket_hook(p->context, on_socket, p);
+	program_start_context(p);
 	if (rstun_client_new(&p->client, p->context, options, 3, &ops, p, error, sizeof(error)))
 		fail_msg("%s", error);
 }
@@ -277,15 +366,20 @@ void program_open(struct program *p, const char *target)
 		assert_int_equal(p->calls[i], 0);
 }
 
-void program_end(struct program *p)
+void program_leave(struct program *p)
 {
 	rstun_context_free(p->context);
 	p->context = NULL;
+}
+
+void program_end(struct program *p)
+{
+	program_leave(p);
 	/* Nothing of it is left in the program's program_base. */
 	assert_int_equal(event_base_get_num_events(program_base, EVENT_BASE_COUNT_ADDED), 0);
 }
 
-int program_setup(void **state)
+int program_setup_alone(void **state)
 {
 	(void)state;
 	program_base = event_base_new();
@@ -296,6 +390,12 @@ int program_setup(void **state)
 	pair_upstream[0] = app_listen(MAPPING_TCP, &program_rig.server_config.tcp_upstream.address);
 	program_rig.server_config.udp_upstream = (struct target){.kind = TARGET_ADDRESS};
 	pair_upstream[1] = app_listen(MAPPING_UDP, &program_rig.server_config.udp_upstream.address);
+	return 0;
+}
+
+int program_setup(void **state)
+{
+	program_setup_alone(state);
 	rig_start_server(&program_rig);
 	return 0;
 }

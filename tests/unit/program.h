@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that uses librstun, for tests: the shared library on an event_base of the test's own,
- * against a server in another thread (tunnel_rig.h) and upstreams that the test plays. It counts
- * what it is told and can free what it has in a call. One server at a time; failures abort the test
- * (cmocka); waits end after 20 s.
+ * against a server in another thread (tunnel_rig.h) or one of another program's on the same base,
+ * and upstreams that the test plays. It counts what it is told and can free what it has in a call.
+ * One server at a time; failures abort the test (cmocka); waits end after 20 s.
  */
 #pragma once
 
@@ -17,11 +17,11 @@
 enum program_freeing {
 	PROGRAM_FREE_NOTHING,
 	PROGRAM_FREE_CHANNEL,
-	PROGRAM_FREE_CLIENT,
+	PROGRAM_FREE_CLIENT, /* or its server */
 	PROGRAM_FREE_CONTEXT,
 };
 
-/* Calls of a channel. */
+/* Calls of a channel, and the question whether it wants to have one. */
 enum program_call {
 	PROGRAM_OPEN,
 	PROGRAM_READABLE,
@@ -29,13 +29,22 @@ enum program_call {
 	PROGRAM_END,
 	PROGRAM_CLOSED,
 	PROGRAM_ERROR,
+	PROGRAM_ASKED,
 	PROGRAM_CALLS,
 };
 
-/* A program: a context with one client, and a channel. */
+/* What it does with a stream of the far side's. */
+enum program_answer {
+	PROGRAM_TAKES,
+	PROGRAM_REFUSES, /* with the error `refusal` */
+	PROGRAM_LEAVES,  /* to the library */
+};
+
+/* A program: a context with one client or one server, and a channel. */
 struct program {
 	struct rstun_context *context;
 	struct rstun_client *client;
+	struct rstun_server *server;
 	struct rstun_channel *channel;
 	unsigned changes[RSTUN_STATE_STOPPED + 1];
 	struct rstun_state_change last; /* without its texts */
@@ -48,23 +57,40 @@ struct program {
 	enum program_freeing freeing; /* in the call `in` */
 	enum program_call in;
 	bool filled; /* the channel, once: a test's own note */
+	size_t moved; /* the same */
 	bool freed;
+	enum program_answer answer;
+	int refusal;
+	char asked_target[300], asked_peer[64]; /* of the last question; "-" = none was named */
+	uint64_t asked_id;
+	unsigned sessions[RSTUN_SESSION_ENDED + 1];
+	struct rstun_session_change session; /* the last, without its texts */
+	char session_mapping[128], session_software[80];
 };
 
 extern struct rig program_rig; /* has the server */
 extern struct event_base *program_base;
 extern const struct rstun_channel_ops program_ops;
 
-/* Of cmocka: a base, a server, and its default upstreams pair_upstream[0] (TCP) and [1] (UDP). */
+/* Of cmocka: a base, a server, and its default upstreams pair_upstream[0] (TCP) and [1] (UDP); or
+ * without the server. */
 int program_setup(void **state);
+int program_setup_alone(void **state);
 int program_teardown(void **state);
 
 const char *program_server(char buf[ADDRESS_TEXT_SIZE]); /* its address */
 
+/* A context with a server, password "secret", which is the server from now on; `more` are two more
+ * options, of which a name may be NULL. With `asked` it answers for streams. */
+void program_serve(struct program *p, bool asked, const struct rstun_option more[2]);
+/* For rstun_client_accept; the program is `user`. */
+void program_on_channel(const struct rstun_channel_request *request, void *user);
+
 /* A context with a client; a channel (nothing may be told before this returns); and all away, after
- * which the base must be empty. */
+ * which, with program_end, the base must be empty. */
 void program_start(struct program *p, const char *password);
 void program_open(struct program *p, const char *target);
+void program_leave(struct program *p); /* the same, while another one's are there */
 void program_end(struct program *p);
 void program_free(struct program *p, enum program_freeing what); /* as in a call */
 
@@ -77,6 +103,7 @@ bool program_is_closed(struct program *p);
 bool program_has_failed(struct program *p);
 bool program_is_up(struct program *p);
 bool program_is_stopped(struct program *p);
+bool program_was_asked(struct program *p);
 
 /* The upstream's end, a blocking socket; the loop runs meanwhile. The last two close it. */
 void program_far_wait(int fd); /* until something can be read from it */

@@ -247,7 +247,7 @@ static void test_free_in_calls(void **state)
 
 	(void)state;
 	program_nobody(target);
-	for (enum program_call in = PROGRAM_OPEN; in < PROGRAM_CALLS; in++) {
+	for (enum program_call in = PROGRAM_OPEN; in <= PROGRAM_ERROR; in++) {
 		bool far = in != PROGRAM_OPEN && in != PROGRAM_ERROR; /* it is dialled */
 
 		for (int what = PROGRAM_FREE_CHANNEL; what <= PROGRAM_FREE_CONTEXT; what++) {
