@@ -23,6 +23,7 @@ static const struct output_column generic_mappings[] = {
 	{"FLOWS", "runtime.active_flows", OUTPUT_NUMBER, false, false},
 	{"BOUND", "runtime.bound", OUTPUT_TEXT, true, false},
 	{"RTT", "runtime.rtt_ms", OUTPUT_TIME, true, false},
+	{"CIPHER", "runtime.cipher", OUTPUT_TEXT, true, false},
 	{"ORIGIN", "runtime.origin", OUTPUT_TEXT, true, false},
 	{"PEER", "runtime.peer", OUTPUT_TEXT, true, false},
 	{"ERROR", "runtime.last_error.message", OUTPUT_TEXT, true, true},
@@ -67,6 +68,7 @@ static const struct output_column generic_sessions[] = {
 	{"BOUND", "bound", OUTPUT_TEXT, true, false},
 	{"LOST", "lost_packets", OUTPUT_NUMBER, true, false},
 	{"CWND", "cwnd_bytes", OUTPUT_SIZE, true, false},
+	{"CIPHER", "cipher", OUTPUT_TEXT, true, false},
 	{"MAPPING", "mapping", OUTPUT_TEXT, true, false},
 	{"SOFTWARE", "software", OUTPUT_TEXT, true, true},
 };

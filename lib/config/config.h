@@ -18,6 +18,7 @@ enum config_cipher {
 	CONFIG_CIPHER_CHACHA20_POLY1305, /* the default */
 	CONFIG_CIPHER_AES_256_GCM,
 	CONFIG_CIPHER_AES_128_GCM,
+	CONFIG_CIPHER_AUTO,
 };
 
 enum config_congestion {

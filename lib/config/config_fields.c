@@ -17,6 +17,7 @@ static const char *const config_ciphers[] = {
 	[CONFIG_CIPHER_CHACHA20_POLY1305] = "chacha20-poly1305",
 	[CONFIG_CIPHER_AES_256_GCM] = "aes-256-gcm",
 	[CONFIG_CIPHER_AES_128_GCM] = "aes-128-gcm",
+	[CONFIG_CIPHER_AUTO] = "auto",
 	NULL,
 };
 
@@ -393,7 +394,9 @@ const struct field client_config_fields[] = {
 		.name = "cipher", .short_name = 'e', .type = FIELD_CHOICE,
 		.offset = offsetof(struct client_config, cipher), .choices = config_ciphers,
 		.default_text = "chacha20-poly1305", .argument = "NAME",
-		.help = "Preferred cipher.",
+		.help = "Preferred cipher. auto is aes-128-gcm where client and server have AES in "
+			"hardware, else chacha20-poly1305; of a server that is not an rstund the "
+			"hardware does not count.",
 	},
 	{
 		.name = "sni-names", .type = FIELD_LIST,

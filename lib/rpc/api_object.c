@@ -176,6 +176,8 @@ static const struct field mapping_runtime_rows[] = {
 	    OPTIONAL, .unit = "ms"),
 	ROW(BOOL, rpc_mapping_runtime, "unverified", unverified,
 	    "The server's certificate was not verified."),
+	ROW(STRING, rpc_mapping_runtime, "cipher", cipher,
+	    "What its connection is encrypted with."),
 };
 static const struct field_rows mapping_runtime_set =
 	ROWS("MappingRuntime", rpc_mapping_runtime, mapping_runtime_rows);
@@ -201,6 +203,7 @@ static const struct field session_rows[] = {
 	ROW(STRING, rpc_session, "bound", bound, "The address that it listens on here."),
 	ROW(STRING, rpc_session, "since", since, "When it logged in.", REQUIRED),
 	ROW(STRING, rpc_session, "software", software, "What the client says it is."),
+	ROW(STRING, rpc_session, "cipher", cipher, "What it is encrypted with."),
 	ROW(UINT, rpc_session, "active-flows", active_flows, "Flows that are open now."),
 	ROW(UINT, rpc_session, "rx-bytes", rx_bytes, "Bytes of QUIC received.", .unit = "bytes"),
 	ROW(UINT, rpc_session, "tx-bytes", tx_bytes, "Bytes of QUIC sent.", .unit = "bytes"),

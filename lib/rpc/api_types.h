@@ -267,6 +267,7 @@ struct rpc_mapping_runtime {
 	char *peer_software;
 	uint64_t rtt_ms;        /* UINT64_MAX = not known */
 	bool unverified;        /* TLS: the server's certificate was not verified */
+	char *cipher;           /* of the connection, or NULL */
 };
 
 struct rpc_mapping {
@@ -333,6 +334,7 @@ struct rpc_session {
 	char *bound;   /* IN: our listener */
 	char *since;
 	char *software;
+	char *cipher;  /* "aes-128-gcm" */
 	uint64_t active_flows;
 	uint64_t rx_bytes, tx_bytes;
 	uint64_t payload_in_bytes, payload_out_bytes;

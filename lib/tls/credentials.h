@@ -20,6 +20,7 @@ enum tls_cipher {
 	TLS_CIPHER_CHACHA20_POLY1305,
 	TLS_CIPHER_AES_256_GCM,
 	TLS_CIPHER_AES_128_GCM,
+	TLS_CIPHER_AUTO, /* what both ends are fast at (tls/automatic.h) */
 };
 
 /* Server: certificate chain and key from PEM files (EC or RSA, PKCS#8 or traditional). On failure

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Process-wide objects: one priority object per preferred cipher, made by the first user and never
- * changed until the last has gone. Sharing them saves about 8 KiB per connection. Users may be
+ * Process-wide objects: a priority object for each way to begin a session, made by the first user
+ * and never changed until the last has gone. Sharing them saves about 8 KiB per connection. Users may be
  * contexts of several threads, so beginning and end take a lock; use needs none.
  */
 #include "tls/tls_private.h"
@@ -21,17 +21,22 @@
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:" first ":" second ":" third ":" GROUPS         \
 	":%DISABLE_TLS13_COMPAT_MODE"
 
-static const char *const quic_texts[] = {
+enum {
+	NO_AES = TLS_CIPHER_AUTO + 1, /* see automatic.h */
+	STREAM,
+	PRIORITIES,
+};
+
+static const char *const texts[PRIORITIES] = {
 	[TLS_CIPHER_CHACHA20_POLY1305] = QUIC(CHACHA, AES256, AES128),
 	[TLS_CIPHER_AES_256_GCM] = QUIC(AES256, AES128, CHACHA),
 	[TLS_CIPHER_AES_128_GCM] = QUIC(AES128, AES256, CHACHA),
+	[TLS_CIPHER_AUTO] = QUIC(AES128, CHACHA, AES256),
+	[NO_AES] = QUIC(CHACHA, AES128, AES256) ":%SERVER_PRECEDENCE",
+	[STREAM] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:" GROUPS,
 };
-#define CIPHERS (sizeof(quic_texts) / sizeof(quic_texts[0]))
 
-static const char stream_text[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:" GROUPS;
-
-static gnutls_priority_t quic_priorities[CIPHERS];
-static gnutls_priority_t stream_priority;
+static gnutls_priority_t priorities[PRIORITIES];
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users; /* under the lock */
 
@@ -46,18 +51,12 @@ static int tls_global_enter(void)
 		return RSTUN_E_FAILED;
 	}
 	tls_aead_global_init();
-	for (size_t i = 0; i < CIPHERS; i++)
-		if (gnutls_priority_init(&quic_priorities[i], quic_texts[i], NULL) !=
-		    GNUTLS_E_SUCCESS) {
-			quic_priorities[i] = NULL;
+	for (size_t i = 0; i < PRIORITIES; i++)
+		if (gnutls_priority_init(&priorities[i], texts[i], NULL) != GNUTLS_E_SUCCESS) {
+			priorities[i] = NULL;
 			tls_global_leave();
 			return RSTUN_E_UNSUPPORTED;
 		}
-	if (gnutls_priority_init(&stream_priority, stream_text, NULL) != GNUTLS_E_SUCCESS) {
-		stream_priority = NULL;
-		tls_global_leave();
-		return RSTUN_E_UNSUPPORTED;
-	}
 	return 0;
 }
 
@@ -65,14 +64,11 @@ static void tls_global_leave(void)
 {
 	if (users == 0 || --users > 0)
 		return;
-	for (size_t i = 0; i < CIPHERS; i++) {
-		if (quic_priorities[i])
-			gnutls_priority_deinit(quic_priorities[i]);
-		quic_priorities[i] = NULL;
+	for (size_t i = 0; i < PRIORITIES; i++) {
+		if (priorities[i])
+			gnutls_priority_deinit(priorities[i]);
+		priorities[i] = NULL;
 	}
-	if (stream_priority)
-		gnutls_priority_deinit(stream_priority);
-	stream_priority = NULL;
 	gnutls_global_deinit();
 }
 
@@ -95,12 +91,17 @@ void tls_global_done(void)
 
 gnutls_priority_t tls_priority_quic(enum tls_cipher preferred)
 {
-	return (size_t)preferred < CIPHERS ? quic_priorities[preferred] : NULL;
+	return preferred <= TLS_CIPHER_AUTO ? priorities[preferred] : NULL;
+}
+
+gnutls_priority_t tls_priority_no_aes(void)
+{
+	return priorities[NO_AES];
 }
 
 gnutls_priority_t tls_priority_stream(void)
 {
-	return stream_priority;
+	return priorities[STREAM];
 }
 
 const char *tls_library_version(void)

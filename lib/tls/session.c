@@ -6,6 +6,7 @@
 #include "tls/session.h"
 
 #include "base/error.h"
+#include "tls/automatic.h"
 #include "tls/verify.h"
 
 #include <arpa/inet.h>
@@ -73,9 +74,14 @@ static int set_sni(gnutls_session_t session, const char *name)
 int tls_session_new_client(struct tls_session **ret, const struct tls_session_config *config)
 {
 	const char *sni = config->sni ? config->sni : config->verify_name;
+	enum tls_cipher cipher = config->cipher;
 	struct tls_session *s;
-	int rv = session_new(&s, GNUTLS_CLIENT | GNUTLS_KEY_SHARE_TOP | FLAGS, config->cipher,
-			     config->credentials);
+	int rv;
+
+	if (cipher == TLS_CIPHER_AUTO && !automatic_has_aes())
+		cipher = TLS_CIPHER_CHACHA20_POLY1305;
+	rv = session_new(&s, GNUTLS_CLIENT | GNUTLS_KEY_SHARE_TOP | FLAGS, cipher,
+			 config->credentials);
 
 	if (rv)
 		return rv;
@@ -98,11 +104,27 @@ int tls_session_new_client(struct tls_session **ret, const struct tls_session_co
 	return 0;
 }
 
+/* Of a server without AES in hardware, before GnuTLS looks into the ClientHello. */
+static int on_client_hello(gnutls_session_t session, unsigned type, unsigned when,
+			   unsigned incoming, const gnutls_datum_t *hello)
+{
+	(void)type;
+	(void)when;
+	if (incoming && automatic_is_offered(hello->data, hello->size))
+		return gnutls_priority_set(session, tls_priority_no_aes());
+	return 0;
+}
+
 int tls_session_new_server(struct tls_session **ret, struct tls_credentials *credentials)
 {
 	/* GnuTLS follows the client's order of ciphers, so any of the priority objects does. */
-	return session_new(ret, GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET | FLAGS,
-			   TLS_CIPHER_CHACHA20_POLY1305, credentials);
+	int rv = session_new(ret, GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET | FLAGS,
+			     TLS_CIPHER_CHACHA20_POLY1305, credentials);
+
+	if (rv == 0 && !automatic_has_aes())
+		gnutls_handshake_set_hook_function((*ret)->gnutls, GNUTLS_HANDSHAKE_CLIENT_HELLO,
+						   GNUTLS_HOOK_PRE, on_client_hello);
+	return rv;
 }
 
 void tls_session_free(struct tls_session *s)

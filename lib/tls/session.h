@@ -25,7 +25,7 @@ enum tls_verify {
 
 struct tls_session_config {
 	struct tls_credentials *credentials; /* reference taken */
-	enum tls_cipher cipher;		     /* preferred; the others follow, as in the original */
+	enum tls_cipher cipher;		     /* client: preferred; the others follow */
 	const char *verify_name; /* client: the real DNS name; NULL when verify_ip is meant */
 	const struct address
 		*verify_ip; /* client: the address when the server was given as one, else NULL */
@@ -43,7 +43,7 @@ struct gnutls_session_int *tls_session_gnutls(const struct tls_session *s);
 
 /* After the handshake. */
 enum tls_verify tls_session_verified(const struct tls_session *s);
-const char *tls_session_cipher_name(const struct tls_session *s); /* "chacha20-poly1305", ... */
+const char *tls_session_cipher_name(const struct tls_session *s); /* static: "aes-128-gcm", ... */
 /* SPKI pin of the peer's certificate; false when there is none (yet). */
 bool tls_session_peer_pin(const struct tls_session *s, uint8_t ret[PIN_BYTES]);
 

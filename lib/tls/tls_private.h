@@ -21,6 +21,7 @@ struct tls_credentials {
 
 /* Made by tls_global_init, then read-only. NULL before it. */
 gnutls_priority_t tls_priority_quic(enum tls_cipher preferred);
+gnutls_priority_t tls_priority_no_aes(void); /* of a server: ChaCha20 before what the client likes */
 gnutls_priority_t tls_priority_stream(void);
 
 /* A PEM file in memory, NUL behind it. */

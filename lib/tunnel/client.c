@@ -78,6 +78,7 @@ int client_make_session(struct client *c, const struct target *server,
 		[CONFIG_CIPHER_CHACHA20_POLY1305] = TLS_CIPHER_CHACHA20_POLY1305,
 		[CONFIG_CIPHER_AES_256_GCM] = TLS_CIPHER_AES_256_GCM,
 		[CONFIG_CIPHER_AES_128_GCM] = TLS_CIPHER_AES_128_GCM,
+		[CONFIG_CIPHER_AUTO] = TLS_CIPHER_AUTO,
 	};
 	bool by_name = server->kind == TARGET_NAME;
 	struct tls_session_config config = {

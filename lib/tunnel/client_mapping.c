@@ -44,6 +44,7 @@ void client_mapping_set_state(struct client_mapping *m, enum tunnel_state now, i
 			.next_retry_ms = next_retry_ms,
 			.bound = m->bound.len != 0 ? &m->bound : NULL,
 			.unverified = m->unverified,
+			.cipher = m->cipher,
 			.peer_software = m->software,
 		},
 	};
@@ -163,6 +164,7 @@ void client_mapping_go(struct client_mapping *m)
 	m->attempt_ns = loop_now(client_mapping_loop(m));
 	m->peer.len = 0;
 	m->unverified = false;
+	m->cipher = NULL;
 	m->software[0] = '\0';
 	m->fail_error = 0;
 	m->fail_retry_ms = 0;

@@ -65,6 +65,7 @@ struct client_mapping {
 	struct quic_stream *early[LIMITS_EARLY_STREAMS];
 	size_t early_count;
 	bool unverified;
+	const char *cipher;      /* static; NULL before the handshake */
 	struct address peer;     /* len 0 = none yet */
 	char software[WIRE_SOFTWARE_MAX + 1];
 	int fail_error;          /* why we close, 0 = not */

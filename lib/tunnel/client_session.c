@@ -266,6 +266,7 @@ void client_session_start(struct client_mapping *m, struct quic_conn *conn)
 	m->conn = conn;
 	quic_conn_set_ops(conn, &client_session_conn_ops, m);
 	m->unverified = tls != NULL && tls_session_verified(tls) == TLS_VERIFY_NONE;
+	m->cipher = tls != NULL ? tls_session_cipher_name(tls) : NULL;
 	client_mapping_set_state(m, TUNNEL_CONNECTED, 0, m->unverified ? unverified_text : "", 0);
 	err = client_session_login(m);
 	if (err != 0) {

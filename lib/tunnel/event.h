@@ -71,6 +71,7 @@ struct tunnel_event {
 			/* OUT: our listener; IN: the server's, if it told; or NULL. */
 			const struct address *bound;
 			bool unverified; /* TLS: nothing was verified */
+			const char *cipher; /* static; NULL before the handshake */
 			/* Quoted: "rstund 0.1.0", or "" (the original, or unknown). */
 			const char *peer_software;
 		} state;
@@ -78,6 +79,7 @@ struct tunnel_event {
 			enum tunnel_session_change change;
 			const struct address *bound; /* IN listener */
 			const char *peer_software;
+			const char *cipher; /* static; LOGIN only */
 		} session;
 		struct {
 			const struct address *source;

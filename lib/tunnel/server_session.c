@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "quic/conn.h"
+#include "tls/session.h"
 #include "tunnel/counters.h"
 #include "tunnel/limits.h"
 
@@ -46,6 +47,8 @@ static void server_session_report(struct server_session *ss, enum tunnel_session
 	event.session.change = change;
 	event.session.bound = ss->bound.len != 0 ? &ss->bound : NULL;
 	event.session.peer_software = ss->software;
+	if (change == TUNNEL_SESSION_LOGIN)
+		event.session.cipher = tls_session_cipher_name(quic_conn_tls(ss->conn));
 	server_emit(ss->server, &event);
 }
 

@@ -382,6 +382,7 @@ void inventory_update(struct inventory *inv, struct held_mapping *m, const struc
 	if (t->peer != NULL)
 		m->peer = *t->peer;
 	m->unverified = t->state.unverified;
+	m->cipher = t->state.cipher;
 	snprintf(m->software, sizeof(m->software), "%s", t->state.peer_software);
 }
 
@@ -410,6 +411,7 @@ struct held_session *inventory_login(struct inventory *inv, struct held_server *
 	if (t->session.bound != NULL)
 		s->bound = *t->session.bound;
 	snprintf(s->software, sizeof(s->software), "%s", t->session.peer_software);
+	s->cipher = t->session.cipher;
 	TAILQ_INSERT_TAIL(&inv->sessions, s, link);
 	LIST_INSERT_HEAD(inventory_session_bucket(inv, s->id), s, hash_link);
 	inv->session_count++;

@@ -108,6 +108,7 @@ struct held_mapping {
 	int last_error;
 	char last_text[INVENTORY_TEXT_SIZE];
 	bool ever_up, unverified;
+	const char *cipher;       /* static, or NULL */
 	struct address bound, peer; /* len 0 = none */
 	char software[96];
 	struct tunnel_counters before; /* of placements that are over */
@@ -128,6 +129,7 @@ struct held_session {
 	struct address peer, bound;
 	int64_t since_wall_us;
 	char software[96];
+	const char *cipher; /* static, or NULL */
 	struct tunnel_counters counters;
 };
 

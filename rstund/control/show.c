@@ -208,6 +208,8 @@ static void show_mapping_runtime(struct rpc_mapping_runtime *ret, const struct d
 			      ? m->counters.rtt_ms
 			      : UINT64_MAX;
 	ret->unverified = m->unverified;
+	if (m->state == RPC_STATE_TUNNELING)
+		ret->cipher = show_text(m->cipher);
 }
 
 int show_mapping(struct rpc_mapping *ret, const struct daemon *d, const struct held_mapping *m)
@@ -238,6 +240,7 @@ int show_session(struct rpc_session *ret, const struct held_session *s)
 	ret->bound = show_address(&s->bound);
 	ret->since = show_time(s->since_wall_us);
 	ret->software = show_text(s->software);
+	ret->cipher = show_text(s->cipher);
 	ret->active_flows = s->counters.active_conns;
 	ret->rx_bytes = s->counters.rx_bytes;
 	ret->tx_bytes = s->counters.tx_bytes;

@@ -92,7 +92,7 @@ USAGE = [
     (["client", "-a", "1", "-p", "x"], r"--tcp-mappings|mapping"),
     (["client", "-a", "1", "-p", "x", "-t", ""], r"mapping"),
     (["client", "-a", "1", "-p", "x", "-e", "rot13", "-t", "OUT^1^ANY"],
-     r"--cipher.*rot13.*chacha20-poly1305.*aes-256-gcm.*aes-128-gcm"),
+     r"--cipher.*rot13.*chacha20-poly1305.*aes-256-gcm.*aes-128-gcm.*auto"),
     (["client", "-a", "1", "-p", "x", "--pin", "sha256/short", "-t", "OUT^1^ANY"], r"--pin"),
     (["client", "-a", "1", "-p", "x", "--sni-names", "1.2.3.4", "-t", "OUT^1^ANY"],
      r"--sni-names.*1\.2\.3\.4"),

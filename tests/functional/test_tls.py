@@ -2,12 +2,14 @@
 """Certificates, pins and names: who is trusted, what is said when somebody is not."""
 import base64
 import os
+import platform
 import re
 import subprocess
 
 import pytest
 
 from harness import net, quic_initial
+from harness.control import Ctl
 from harness.link import Link
 
 
@@ -64,10 +66,28 @@ def test_certificate_marked_as_ca(tls_link, pki):
     no_warning(link)
 
 
-@pytest.mark.parametrize("cipher", ["chacha20-poly1305", "aes-256-gcm", "aes-128-gcm"])
-def test_ciphers(tls_link, cipher):
-    link = tls_link(client_args=["-e", cipher])
+def fast_cipher():
+    """What "auto" comes to here, where both ends are this machine."""
+    with open("/proc/cpuinfo") as f:
+        flags = set(f.read().split())
+    has_aes = platform.machine() in ("x86_64", "i686", "aarch64") and \
+        flags >= {"aes"} and flags & {"pclmulqdq", "pmull"}
+    return "aes-128-gcm" if has_aes else "chacha20-poly1305"
+
+
+@pytest.mark.parametrize("cipher", [None, "chacha20-poly1305", "aes-256-gcm", "aes-128-gcm",
+                                    "auto"])
+def test_ciphers(tls_link, fleet, cipher):
+    """The cipher that was asked for, or the default, or the fast one; both sides show it."""
+    sockets = [os.path.join(fleet.directory(), "s") for _ in range(2)]
+    link = tls_link(["--socket", sockets[0]],
+                    ["--socket", sockets[1], *(["-e", cipher] if cipher else [])])
     net.echo_flow(link.entry, 1, 1 << 20)
+    expected = fast_cipher() if cipher == "auto" else cipher or "chacha20-poly1305"
+    server, client = map(Ctl, sockets)
+    assert client.call("mapping.list")["mappings"][0]["runtime"]["cipher"] == expected
+    assert server.call("session.list")["sessions"][0]["cipher"] == expected
+    assert expected in client("list", "-o", "wide", status=0).out
 
 
 # ---- the certificate that a server makes for itself ----

@@ -558,10 +558,12 @@ static void test_choices(void **state)
 	(void)state;
 	assert_int_equal(set_client("cipher", "aes-128-gcm"), 0);
 	assert_int_equal(client.cipher, CONFIG_CIPHER_AES_128_GCM);
+	assert_int_equal(set_client("cipher", "auto"), 0);
+	assert_int_equal(client.cipher, CONFIG_CIPHER_AUTO);
 	assert_int_equal(set_client("cipher", "aes"), RSTUN_E_MALFORMED);
 	assert_string_equal(error,
 			    "--cipher: \"aes\" is not one of chacha20-poly1305, aes-256-gcm, "
-			    "aes-128-gcm");
+			    "aes-128-gcm, auto");
 	assert_int_equal(set_server("congestion", "reno"), 0);
 	assert_int_equal(server.congestion, CONFIG_CONGESTION_RENO);
 	assert_int_equal(set_server("loglevel", "T"), 0);

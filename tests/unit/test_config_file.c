@@ -261,7 +261,7 @@ static void test_values(void **state)
 	      "tcp-mappings = OUT^90000^ANY\npassword-file = -\n",
 	      "line 4: quic-timeout-ms: \"soon\" is not a number of milliseconds (0 to 86400000)\n"
 	      "line 5: cipher: \"rot13\" is not one of chacha20-poly1305, aes-256-gcm, "
-	      "aes-128-gcm\n"
+	      "aes-128-gcm, auto\n"
 	      "line 6: tcp-mappings: OUT^90000^ANY: port 90000 at column 5 is not in 0..65535 (0 = "
 	      "any free one)\n"
 	      "line 7: password-file: - is standard input, which a configuration file cannot use: "

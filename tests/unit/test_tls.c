@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/error.h"
 #include "tests/unit/pki.h"
+#include "tls/automatic.h"
 #include "tls/credentials.h"
 #include "tls/digest.h"
 #include "tls/session.h"
@@ -98,9 +99,20 @@ static void test_pin_text(void **state)
 
 /* ---- handshakes ---- */
 
+bool __real_automatic_has_aes(void);
+bool __wrap_automatic_has_aes(void);
+
+static bool no_aes; /* the machine that a session is made on has none */
+
+bool __wrap_automatic_has_aes(void)
+{
+	return !no_aes;
+}
+
 struct handshake {
 	struct tls_credentials *server, *client;
 	struct tls_session_config config;
+	bool client_no_aes, server_no_aes;
 	struct tls_session *s, *c; /* after run() */
 	int fds[2];
 	int client_error, server_error;
@@ -116,7 +128,9 @@ static void handshake_run(struct handshake *h)
 	unsigned type;
 
 	config.credentials = h->client;
+	no_aes = h->client_no_aes;
 	assert_int_equal(tls_session_new_client(&h->c, &config), 0);
+	no_aes = h->server_no_aes;
 	assert_int_equal(tls_session_new_server(&h->s, h->server), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, h->fds),
 			 0);
@@ -209,6 +223,101 @@ static void test_self_signed_handshake(void **state)
 	}
 	tls_credentials_unref(h.client);
 	tls_credentials_unref(h.server);
+}
+
+/* Whoever asked for a cipher has it; "auto" depends on both machines. */
+static void test_cipher_auto(void **state)
+{
+	static const char chacha[] = "chacha20-poly1305", aes[] = "aes-128-gcm";
+	struct handshake h = {0};
+	bool made;
+
+	(void)state;
+	assert_int_equal(tls_credentials_new_self_signed(&h.server, NULL, &made, error), 0);
+	assert_int_equal(tls_credentials_new_unverified(&h.client), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		const char *const expected[] = {
+			[TLS_CIPHER_CHACHA20_POLY1305] = chacha,
+			[TLS_CIPHER_AES_256_GCM] = "aes-256-gcm",
+			[TLS_CIPHER_AES_128_GCM] = aes,
+			[TLS_CIPHER_AUTO] = i == 0 ? aes : chacha,
+		};
+
+		h.client_no_aes = i & 1;
+		h.server_no_aes = i & 2;
+		for (int cipher = 0; cipher <= TLS_CIPHER_AUTO; cipher++) {
+			h.config.cipher = (enum tls_cipher)cipher;
+			handshake_run(&h);
+			assert_int_equal(h.client_error, 0);
+			assert_int_equal(h.server_error, 0);
+			assert_string_equal(tls_session_cipher_name(h.c), expected[cipher]);
+			assert_string_equal(tls_session_cipher_name(h.s), expected[cipher]);
+			handshake_done(&h);
+		}
+	}
+	no_aes = false;
+	tls_credentials_unref(h.client);
+	tls_credentials_unref(h.server);
+}
+
+static void test_cipher_auto_is_offered(void **state)
+{
+	/* Version, random, a session's id of so many bytes, the list, one compression method. */
+	static const uint8_t lists[][8] = {
+		{0, 6, 0x13, 1, 0x13, 3, 0x13, 2}, /* auto */
+		{0, 4, 0x13, 1, 0x13, 3, 1, 0},
+		{0, 6, 0x13, 1, 0x13, 2, 0x13, 3}, /* aes-128-gcm */
+		{0, 6, 0x13, 3, 0x13, 1, 0x13, 2},
+		{0, 2, 0x13, 1, 0x13, 3, 1, 0}, /* behind the list */
+		{0, 0, 0x13, 1, 0x13, 3, 1, 0},
+	};
+	uint8_t hello[35 + 255 + 8] = {3, 3};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t id = 0; id < 256; id++) {
+			size_t bytes = 35 + id + 8;
+
+			hello[34] = (uint8_t)id;
+			memcpy(hello + 35 + id, lists[i], 8);
+			assert_int_equal(automatic_is_offered(hello, bytes), i < 2);
+		}
+	for (size_t bytes = 0; bytes <= 41; bytes++) {
+		uint8_t *cut = malloc(bytes + 1); /* so that a sanitizer sees what is read */
+
+		assert_non_null(cut);
+		memset(hello, 0, sizeof(hello));
+		memcpy(hello + 35, lists[0], 8);
+		memcpy(cut + 1, hello, bytes);
+		assert_int_equal(automatic_is_offered(cut + 1, bytes), bytes >= 41);
+		if (bytes > 34) {
+			cut[1 + 34] = 255;
+			assert_false(automatic_is_offered(cut + 1, bytes));
+		}
+		free(cut);
+	}
+}
+
+/* What the kernel tells of this processor. */
+static void test_has_aes(void **state)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	bool aes = false, multiply = false;
+	char word[64];
+
+	(void)state;
+	if (!f)
+		skip();
+	while (fscanf(f, "%63s", word) == 1) {
+		aes = aes || strcmp(word, "aes") == 0;
+		multiply = multiply || strcmp(word, "pclmulqdq") == 0 || strcmp(word, "pmull") == 0;
+	}
+	fclose(f);
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__)
+	assert_int_equal(__real_automatic_has_aes(), aes && multiply);
+#else
+	assert_false(__real_automatic_has_aes());
+#endif
 }
 
 static void test_pin(void **state)
@@ -682,6 +791,9 @@ int main(void)
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_pin_text),
 		cmocka_unit_test(test_self_signed_handshake),
+		cmocka_unit_test(test_cipher_auto),
+		cmocka_unit_test(test_cipher_auto_is_offered),
+		cmocka_unit_test(test_has_aes),
 		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_untrusted),
