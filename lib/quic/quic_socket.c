@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <netinet/udp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,7 +47,6 @@ int quic_socket_open(sa_family_t family, bool reuse_port, bool wildcard)
 	set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER_BYTES);
 	set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
 	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
-	set_int(fd, SOL_UDP, UDP_GRO, 1);
 	if (family == AF_INET6) {
 		set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
 		set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
@@ -65,7 +65,25 @@ int quic_socket_open(sa_family_t family, bool reuse_port, bool wildcard)
 	return fd;
 }
 
+/* A fact about the machine, which every thread and every new socket would find out anew: once in a
+ * process. */
+static void say_once(const struct quic_socket *s, atomic_flag *said, const char *text)
+{
+	if (!atomic_flag_test_and_set(said))
+		log_info(s->log, "quic", "%s", text);
+}
+
 /* ---- receiving ---- */
+
+static void merge_received(const struct quic_socket *s)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+	int on = 1;
+
+	if (setsockopt(s->fd, SOL_UDP, UDP_GRO, &on, sizeof(on)) != 0)
+		say_once(s, &said,
+			 "the kernel refuses UDP receive offload: reading packet by packet");
+}
 
 struct received {
 	struct address local;
@@ -324,6 +342,16 @@ static int keep(struct quic_socket *s, const struct quic_batch *b, size_t from)
 	return RSTUN_E_AGAIN;
 }
 
+/* No checksum offload on this device, or an old kernel: never again on this socket. */
+static void stop_segmenting(struct quic_socket *s)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	s->gso = false;
+	say_once(s, &said,
+		 "the kernel refuses UDP segmentation offload here: sending packet by packet");
+}
+
 int quic_socket_send(struct quic_socket *s, const struct quic_batch *b)
 {
 	size_t at = 0;
@@ -353,14 +381,10 @@ int quic_socket_send(struct quic_socket *s, const struct quic_batch *b)
 		if (no_route(err))
 			return RSTUN_E_UNREACHABLE;
 		if (err == 0 && refused) {
-			/* No checksum offload on this device, or an old kernel: never again on this
-			 * socket. (Where single packets fail too, they are too large, and that is
-			 * for the path.) */
+			/* Where single packets fail too, they are too large, and that is for the
+			 * path. */
 			refused = false;
-			s->gso = false;
-			log_info(s->log, "quic",
-				 "the kernel refuses UDP segmentation offload here: sending packet "
-				 "by packet");
+			stop_segmenting(s);
 		}
 		at += n;
 	}
@@ -418,6 +442,7 @@ int quic_socket_new(struct quic_socket **ret, struct loop *loop, const struct lo
 		free(s);
 		return RSTUN_E_NOMEM;
 	}
+	merge_received(s);
 	*ret = s;
 	return 0;
 }

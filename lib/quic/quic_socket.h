@@ -59,7 +59,8 @@ struct quic_socket {
 
 TAILQ_HEAD(quic_socket_list, quic_socket);
 
-/* Makes a socket of that family with all options set, not bound. Negative error. */
+/* Makes a socket of that family with the options set that need nothing of ours, not bound. Negative
+ * error. */
 int quic_socket_open(sa_family_t family, bool reuse_port, bool wildcard);
 
 /* Serves a bound descriptor; takes it over, on failure too. */

@@ -1,42 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Links between the near side (applications, the tunnel's entry) and the far side (the upstream).
 
-Each side is a network namespace that a process of ours holds; it goes when that process goes, and
-the process goes when we do, however we end. Where we may not make namespaces, there is loopback of
-the machine itself.
+Each side is a network namespace (harness/netns.py). Where we may not make namespaces, there is
+loopback of the machine itself.
 """
 import os
-import subprocess
 
 from harness.daemon import Daemon
-
-# End with us, even when we are killed.
-WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
-
-
-def may_make_namespaces():
-    return os.geteuid() == 0 and subprocess.run(
-        ["unshare", "-n", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-class Namespace:
-    def __init__(self, name):
-        self.holder = Daemon(WITH_US + ["unshare", "-n", "sh", "-c", "ip link set lo up && "
-                                        "echo ready && exec sleep infinity"], f"namespace {name}")
-        self.holder.wait_log("^ready$")
-
-    @property
-    def pid(self):
-        return self.holder.pid
-
-    def command(self, argv):
-        return WITH_US + ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]
-
-    def run(self, *argv):
-        subprocess.run(self.command(argv), check=True, stdin=subprocess.DEVNULL)
-
-    def close(self):
-        self.holder.discard()
+from harness.netns import FAR, WITH_US, Namespace, may_make_namespaces, veth
 
 
 class Link:
@@ -69,15 +40,10 @@ class Loopback(Link):
 class Veth(Link):
     """MTU 1500, with the offloads that the kernel turns on by itself."""
 
-    address = "10.88.0.2"
+    address = FAR
 
     def __init__(self):
-        super().__init__(Namespace("near"), Namespace("far"))
-        subprocess.run(["ip", "link", "add", "bench1", "netns", str(self.near.pid), "type", "veth",
-                        "peer", "name", "bench2", "netns", str(self.far.pid)], check=True)
-        for space, number in ((self.near, 1), (self.far, 2)):
-            space.run("ip", "address", "add", f"10.88.0.{number}/24", "dev", f"bench{number}")
-            space.run("ip", "link", "set", f"bench{number}", "up")
+        super().__init__(*veth())
 
 
 class Emulated(Link):

@@ -10,6 +10,7 @@
 #include "tls/session.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -20,12 +21,39 @@
 
 unsigned erig_fail_sends, erig_sends;
 int erig_fail_errno;
+bool erig_refuse_offload;
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes);
+
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t bytes)
+{
+	if (erig_refuse_offload && level == SOL_UDP && name == UDP_GRO) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return __real_setsockopt(fd, level, name, value, bytes);
+}
+
+static bool wants_segments(const struct msghdr *msg)
+{
+	struct msghdr m = *msg; /* CMSG_NXTHDR takes no const */
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_SEGMENT)
+			return true;
+	return false;
+}
+
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
+	if (erig_refuse_offload && wants_segments(msg)) {
+		errno = EIO;
+		return -1;
+	}
 	erig_sends++;
 	if (erig_fail_sends > 0) {
 		erig_fail_sends--;
@@ -51,6 +79,7 @@ void erig_init(struct erig *g)
 
 	memset(g, 0, sizeof(*g));
 	erig_fail_sends = 0;
+	erig_refuse_offload = false;
 	g->log = (struct log){.level = LOG_LEVEL_ERROR, .write = quiet};
 	assert_int_equal(loop_init(&g->loop, NULL, &g->log), 0);
 	chunk_pool_init(&g->pool, 64);

@@ -75,4 +75,6 @@ size_t erig_raw_receive(struct erig *g, void *buf, size_t size, unsigned ms);
 /* sendmsg: the next so many calls fail with that errno. */
 extern unsigned erig_fail_sends;
 extern int erig_fail_errno;
+/* sendmsg and setsockopt: UDP_SEGMENT and UDP_GRO fail, until the next erig_init. */
+extern bool erig_refuse_offload;
 extern unsigned erig_sends;

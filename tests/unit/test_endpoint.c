@@ -398,6 +398,44 @@ static void test_full_socket(void **state)
 	erig_done(&g);
 }
 
+static unsigned offload_lines[2]; /* receive, segmentation */
+
+static void count_lines(void *user, enum log_level level, const char *scope, const char *text)
+{
+	(void)user;
+	(void)level;
+	(void)scope;
+	offload_lines[0] += strstr(text, "receive offload") != NULL;
+	offload_lines[1] += strstr(text, "segmentation offload") != NULL;
+}
+
+/* A kernel that neither splits nor merges: all arrives, and each fact is said once, whatever the
+ * number of sockets. It is once in a process: no test before this one may bring it up. */
+static void test_offload_refused(void **state)
+{
+	struct erig_link *links[3];
+
+	(void)state;
+	erig_init(&g);
+	g.log = (struct log){.level = LOG_LEVEL_INFO, .write = count_lines};
+	erig_refuse_offload = true;
+	memset(offload_lines, 0, sizeof(offload_lines));
+	erig_server(&g, &a, "127.0.0.1:0", false, 0, 1);
+	erig_client(&g, &c);
+	for (int i = 0; i < 3; i++) {
+		links[i] = erig_dial(&c, &a.bound, 1000000);
+		assert_true(erig_until(&g, erig_ready, links[i], WAIT_MS));
+		quic_endpoint_hop(c.ep);
+	}
+	assert_true(erig_until(&g, erig_all_whole, &c, WAIT_MS));
+	assert_false(TAILQ_FIRST(&a.ep->sockets)->gso);
+	assert_int_equal(offload_lines[0], 1);
+	assert_int_equal(offload_lines[1], 1);
+	erig_free(&c);
+	erig_free(&a);
+	erig_done(&g);
+}
+
 /* A refusal of segmentation is remembered; one because of the size alone is not. */
 static void test_segmentation(void **state)
 {
@@ -500,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_listens),
 		cmocka_unit_test(test_error_queue_does_not_spin),
 		cmocka_unit_test(test_full_socket),
+		cmocka_unit_test(test_offload_refused),
 		cmocka_unit_test(test_segmentation),
 		cmocka_unit_test(test_workers),
 	};
