@@ -24,19 +24,23 @@ static void set_close(struct quic_conn *c, enum quic_close_kind kind, int error,
 	snprintf(c->close.reason, sizeof(c->close.reason), "%s", reason);
 }
 
+/* An internal error is the memory of whoever sends it, mostly, and not for long. */
+static int alert_error(uint64_t alert)
+{
+	if (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN)
+		return RSTUN_E_TLS_VERIFY_FAILED;
+	if (alert == GNUTLS_A_UNKNOWN_CA)
+		return RSTUN_E_TLS_VERIFY_FAILED;
+	return alert == GNUTLS_A_INTERNAL_ERROR ? RSTUN_E_FAILED : RSTUN_E_PROTOCOL_MISMATCH;
+}
+
 /* What the peer's transport error means to the person who looks at it. */
 static int transport_error(uint64_t code)
 {
 	if (code == NGTCP2_CONNECTION_REFUSED)
 		return RSTUN_E_UNREACHABLE;
-	if (code >= NGTCP2_CRYPTO_ERROR && code <= NGTCP2_CRYPTO_ERROR + 0xff) {
-		uint64_t alert = code - NGTCP2_CRYPTO_ERROR;
-
-		if (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN)
-			return RSTUN_E_TLS_VERIFY_FAILED;
-		return alert == GNUTLS_A_UNKNOWN_CA ? RSTUN_E_TLS_VERIFY_FAILED
-						    : RSTUN_E_PROTOCOL_MISMATCH;
-	}
+	if (code >= NGTCP2_CRYPTO_ERROR && code <= NGTCP2_CRYPTO_ERROR + 0xff)
+		return alert_error(code - NGTCP2_CRYPTO_ERROR);
 	return RSTUN_E_CLOSED;
 }
 
@@ -86,11 +90,13 @@ static void close_by_tls(struct quic_conn *c)
 		return;
 	}
 	snprintf(text, sizeof(text), "TLS handshake failed: %s", name ? name : "unknown alert");
-	set_close(c, QUIC_CLOSE_TLS, RSTUN_E_PROTOCOL_MISMATCH, alert, text);
+	set_close(c, QUIC_CLOSE_TLS, alert_error(alert), alert, text);
 }
 
 void quic_conn_fail(struct quic_conn *c, int liberr)
 {
+	/* Callbacks of ours fail for nothing else. */
+	bool no_memory = liberr == NGTCP2_ERR_NOMEM || liberr == NGTCP2_ERR_CALLBACK_FAILURE;
 	char text[128];
 
 	if (c->ended || c->close_requested) {
@@ -131,8 +137,8 @@ void quic_conn_fail(struct quic_conn *c, int liberr)
 	default:
 		snprintf(text, sizeof(text), "QUIC: %s", ngtcp2_strerror(liberr));
 		set_close(c, QUIC_CLOSE_ERROR,
-			  liberr == NGTCP2_ERR_NOMEM ? RSTUN_E_NOMEM : RSTUN_E_PROTOCOL_MISMATCH, 0,
-			  text);
+			  no_memory ? RSTUN_E_NOMEM : RSTUN_E_PROTOCOL_MISMATCH, 0,
+			  no_memory ? "out of memory" : text);
 		ngtcp2_ccerr_set_liberr(&c->ccerr, liberr, NULL, 0);
 		c->close_requested = true;
 	}

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ChaCha20-Poly1305 against the vectors of RFC 8439 section 2.8.2 and RFC 9001 appendix A.5.
+ * ChaCha20-Poly1305 against the vectors of RFC 8439 section 2.8.2 and RFC 9001 appendix A.5, and no
+ * memory.
  */
 #include "tls/aead.h"
 
 #include "base/error.h"
 
+#ifdef HAVE_LIBGCRYPT
+#include <gcrypt.h>
+#endif
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,11 +92,67 @@ static void test_rfc9001_a5(void **state)
 	tls_aead_free(m);
 }
 
+/* ---- memory ---- */
+
+#ifdef HAVE_LIBGCRYPT /* else there is nothing to wrap */
+void *__real_calloc(size_t n, size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+gcry_error_t __real_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags);
+gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags);
+gcry_error_t __real_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size_t bytes);
+gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size_t bytes);
+
+static unsigned countdown; /* to the call that fails; 0 = none does */
+
+static bool refused(void)
+{
+	return countdown > 0 && --countdown == 0;
+}
+
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+	return refused() ? NULL : __real_calloc(n, bytes);
+}
+
+gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags)
+{
+	return refused() ? gcry_error(GPG_ERR_ENOMEM)
+			 : __real_gcry_cipher_open(ret, algo, mode, flags);
+}
+
+gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size_t bytes)
+{
+	return refused() ? gcry_error(GPG_ERR_ENOMEM) : __real_gcry_cipher_setkey(h, key, bytes);
+}
+
+static void test_no_memory(void **state)
+{
+	static const uint8_t key[TLS_AEAD_KEY_BYTES] = {1};
+	static const int expected[] = {RSTUN_E_NOMEM, RSTUN_E_NOMEM, RSTUN_E_FAILED, 0};
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct tls_aead *a = NULL;
+		int rv;
+
+		countdown = i / 2 + 1;
+		rv = tls_aead_new(&a, key, i % 2);
+		countdown = 0;
+		assert_int_equal(rv, expected[i / 2]);
+		assert_int_equal(a != NULL, rv == 0);
+		tls_aead_free(a);
+	}
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc8439),
 		cmocka_unit_test(test_rfc9001_a5),
+#ifdef HAVE_LIBGCRYPT
+		cmocka_unit_test(test_no_memory),
+#endif
 	};
 
 	tls_aead_global_init();

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Connections under attack, in the rig: packets corrupted, doubled, cut and out of order, key
- * updates under load, all packet protections, users that end streams and connections inside every
- * callback, no memory, paths that carry less in one direction, clocks that stand still. What is
- * checked is always the same: bytes arrive unchanged or not at all, every last call comes once,
- * nothing is left behind.
+ * updates under load, all packet protections, keys that can't be made, users that end streams and
+ * connections inside every callback, no memory, paths that carry less in one direction, clocks that
+ * stand still. What is checked is always the same: bytes arrive unchanged or not at all, every last
+ * call comes once, nothing is left behind.
  */
 #include "quic_rig.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "tls/aead.h"
+#include "tls/automatic.h"
 #include "tls/credentials.h"
 #include "tls/session.h"
 
@@ -451,6 +453,134 @@ static void test_ciphers_and_key_updates(void **state)
 			expect_whole(i, 100000, 100000);
 		rig_done(&r);
 	}
+}
+
+static unsigned updates[2]; /* begun by client, server */
+
+/* As often as the protocol allows, which is at the same time on both ends. */
+static bool update_both(struct rig *r)
+{
+	struct quic_conn *ends[] = {r->client, r->server};
+
+	for (int i = 0; i < 2; i++)
+		updates[i] += ends[i] && ngtcp2_conn_initiate_key_update(ends[i]->ng, r->now_ns) == 0;
+	return all_closed(r);
+}
+
+/* A bulk transfer each way over a link that loses, doubles and reorders, while the keys change. */
+static void test_key_updates_under_load(void **state)
+{
+	static const enum tls_cipher ciphers[] = {TLS_CIPHER_CHACHA20_POLY1305,
+						  TLS_CIPHER_AES_128_GCM};
+	const size_t bytes = 60000000;
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct rig r;
+
+		begin(&r);
+		server.answer = bytes;
+		connect_with(&r, ciphers[k]);
+		chaos = SHUFFLE | DOUBLE;
+		r.mutate = mutate;
+		r.loss_percent = 1;
+		updates[0] = updates[1] = 0;
+		open_flow(r.client, bytes);
+		assert_true(rig_run(&r, update_both, 600 * CLOCK_NS_PER_S));
+		assert_false(r.client_over || r.server_over);
+		assert_true(updates[0] > 4 && updates[1] > 4);
+		expect_whole(0, bytes, bytes);
+		rig_done(&r);
+	}
+}
+
+static bool no_aes; /* in hardware, where a session is made */
+bool __wrap_automatic_has_aes(void);
+
+bool __wrap_automatic_has_aes(void)
+{
+	return !no_aes;
+}
+
+/* The server's session is made when the client's first packet is there. */
+static void test_cipher_auto(void **state)
+{
+	static const char *const names[] = {"aes-128-gcm", "chacha20-poly1305"};
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		struct rig r;
+
+		begin(&r);
+		server.answer = 100000;
+		r.cipher = TLS_CIPHER_AUTO;
+		rig_connect(&r, &conn_ops, &client);
+		no_aes = k == 1;
+		assert_true(rig_run(&r, both_ready, 60 * CLOCK_NS_PER_S));
+		no_aes = false;
+		assert_string_equal(tls_session_cipher_name(quic_conn_tls(r.client)), names[k]);
+		assert_string_equal(tls_session_cipher_name(quic_conn_tls(r.server)), names[k]);
+		rig_run(&r, NULL, CLOCK_NS_PER_S / 5);
+		open_flow(r.client, 100000);
+		assert_true(rig_run(&r, all_closed, 60 * CLOCK_NS_PER_S));
+		expect_whole(0, 100000, 100000);
+		rig_done(&r);
+	}
+}
+
+static unsigned keys_made, key_that_fails; /* the latter counts from 1; 0 = none */
+
+int __real_tls_aead_new(struct tls_aead **ret, const uint8_t *key, bool mask);
+int __wrap_tls_aead_new(struct tls_aead **ret, const uint8_t *key, bool mask);
+
+int __wrap_tls_aead_new(struct tls_aead **ret, const uint8_t *key, bool mask)
+{
+	return ++keys_made == key_that_fails ? RSTUN_E_NOMEM : __real_tls_aead_new(ret, key, mask);
+}
+
+/* One of them ran out of memory and told the other. */
+static void assert_no_memory(const struct quic_close *a, const struct quic_close *b)
+{
+	const struct quic_close *own = a->kind == QUIC_CLOSE_PEER_TRANSPORT ? b : a;
+	const struct quic_close *told = own == a ? b : a;
+
+	assert_true(own->kind == QUIC_CLOSE_TLS || own->kind == QUIC_CLOSE_ERROR);
+	assert_int_equal(own->error,
+			 own->kind == QUIC_CLOSE_TLS ? RSTUN_E_FAILED : RSTUN_E_NOMEM);
+	assert_int_equal(told->kind, QUIC_CLOSE_PEER_TRANSPORT);
+	assert_int_equal(told->error,
+			 own->kind == QUIC_CLOSE_TLS ? RSTUN_E_FAILED : RSTUN_E_CLOSED);
+}
+
+/* Each key of a connection's life that can't be made, on either side: that side ends and knows why,
+ * the other one hears of it, nothing says that they don't fit together, and nothing is left. */
+static void test_keys_without_memory(void **state)
+{
+	(void)state;
+	if (!tls_aead_available())
+		skip();
+	for (key_that_fails = 1;; key_that_fails++) {
+		struct rig r;
+
+		begin(&r);
+		r.config.idle_timeout_ns = 5 * CLOCK_NS_PER_S;
+		keys_made = 0;
+		rig_connect(&r, &conn_ops, &client);
+		if (rig_run(&r, both_ready, 30 * CLOCK_NS_PER_S)) {
+			open_flow(r.client, 3000000);
+			rig_run(&r, update_both, 60 * CLOCK_NS_PER_S);
+		}
+		if (keys_made < key_that_fails) {
+			expect_whole(0, 3000000, 0);
+			rig_done(&r);
+			break;
+		}
+		assert_true(r.client_over && r.server_over);
+		assert_no_memory(&r.client_close, &r.server_close);
+		rig_done(&r);
+	}
+	assert_true(key_that_fails > 8 + 8 + 4); /* handshake, 1-RTT, updates */
+	key_that_fails = 0;
 }
 
 /* The hourly one is ours. */
@@ -932,6 +1062,9 @@ int main(void)
 		cmocka_unit_test(test_hostile_link),
 		cmocka_unit_test(test_reordering_survives),
 		cmocka_unit_test(test_ciphers_and_key_updates),
+		cmocka_unit_test(test_key_updates_under_load),
+		cmocka_unit_test(test_cipher_auto),
+		cmocka_unit_test(test_keys_without_memory),
 		cmocka_unit_test(test_hourly_key_update),
 		cmocka_unit_test(test_users_in_callbacks),
 		cmocka_unit_test(test_close_with_many_streams),
