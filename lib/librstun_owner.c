@@ -50,7 +50,8 @@ static bool librstun_takes(const struct field *row, const char *also)
 {
 	if (also != NULL && strcmp(row->name, also) == 0)
 		return true;
-	return (row->flags & FIELD_CLI_ONLY) == 0 && strcmp(row->name, "password-file") != 0;
+	return (row->flags & FIELD_CLI_ONLY) == 0 && strcmp(row->name, "password-file") != 0 &&
+	       strcmp(row->name, "proxy-auth-file") != 0;
 }
 
 int librstun_set_option(const struct field *rows, size_t row_count, const char *also, void *config,

@@ -173,7 +173,8 @@ struct rstun_state_change {
 /* Options are those of "rstund client" in rstund(8), under their long names, as text:
  * {"server-addr", "example.org:3515"}, {"password", "..."}; also "cert-pem", certificates
  * themselves instead of "cert". Not those of the daemon (workers, state-dir, loglevel, ...), not
- * tcp-mappings and udp-mappings (rstun_client_add_mapping) and not password-file. */
+ * tcp-mappings and udp-mappings (rstun_client_add_mapping) and those that read a secret from a file
+ * (password-file, proxy-auth-file). */
 struct rstun_option {
 	const char *name, *value;
 };

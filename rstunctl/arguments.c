@@ -165,10 +165,12 @@ static struct command_option *arguments_find(struct arguments_parser *p, const c
 	for (size_t i = 0; i < p->option_count; i++)
 		if (arguments_named(&p->options[i], text, bytes))
 			return &p->options[i];
-	if (bytes == 8 && strncmp(text, "password", 8) == 0) {
+	if ((bytes == 8 && strncmp(text, "password", 8) == 0) ||
+	    (bytes == 10 && strncmp(text, "proxy-auth", 10) == 0)) {
 		*ret_status = ctl_usage(p->c, "a password on the command line is seen by everybody "
-					      "on this machine: give --password-file FILE or "
-					      "--password-stdin");
+					      "on this machine: give --%.*s-file FILE%s",
+					(int)bytes, text,
+					bytes == 8 ? " or --password-stdin" : "");
 		return NULL;
 	}
 	for (size_t i = 0; i < p->option_count && bytes > 0; i++) {
@@ -221,7 +223,7 @@ static int arguments_join(struct arguments_parser *p, size_t i, const char *text
 static int arguments_content(struct arguments_parser *p, const struct command_option *o,
 				const char *path)
 {
-	bool password = strcmp(o->content, "password") == 0;
+	bool password = call_params_is_password(o->content);
 	struct rpc_error error;
 	char *text = NULL;
 	json_t *value;

@@ -177,12 +177,17 @@ static int call_params_known(json_t *object, const struct rpc_method_row *method
 	return call_params_unknown(method, key, error);
 }
 
+bool call_params_is_password(const char *key)
+{
+	return strcmp(key, "password") == 0 || strcmp(key, "proxy_auth") == 0;
+}
+
 /* The value of key=@FILE; a password's last newline is not part of it. */
 static int call_params_content(char **ret, const char *key, const char *path,
 			       char error[FIELD_ERROR_SIZE])
 {
 	struct rpc_error why;
-	int rv = strcmp(key, "password") == 0 ? call_params_password(ret, path, &why)
+	int rv = call_params_is_password(key) ? call_params_password(ret, path, &why)
 					      : call_params_file(ret, path, CALL_FILE_MAX, &why);
 
 	if (rv != 0)

@@ -35,6 +35,8 @@ int call_params_file(char **ret, const char *path, size_t max, struct rpc_error 
  * its owner may read. Wipe it with call_params_wipe. */
 int call_params_password(char **ret, const char *path, struct rpc_error *error);
 void call_params_wipe(char *secret); /* and frees it */
+/* Whether a parameter is such a password. */
+bool call_params_is_password(const char *key);
 
 /* Words into mappings: each is OUT^9000^ANY, or three follow each other: out 9000 any. A range of
  * ports becomes the mappings that it stands for, or stays one text (`ranges`). Strings and array

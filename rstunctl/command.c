@@ -344,9 +344,10 @@ static size_t command_add_role(struct command_option *ret, size_t count,
 		count++;
 		if ((row->flags & FIELD_FILE) == 0)
 			continue;
-		o->content = strcmp(name, "cert") == 0	? "cert_pem"
-			     : strcmp(name, "key") == 0 ? "key_pem"
-							: "password";
+		o->content = strcmp(name, "cert") == 0		    ? "cert_pem"
+			     : strcmp(name, "key") == 0		    ? "key_pem"
+			     : strcmp(name, "proxy-auth-file") == 0 ? "proxy_auth"
+								    : "password";
 		if (strcmp(name, "password-file") != 0)
 			continue;
 		ret[count] = (struct command_option){.row = &command_password_stdin,

@@ -62,7 +62,36 @@ static int command_line_take_daemon(struct command_line *line)
 	return state_dir != NULL && d->state_dir == NULL ? RSTUN_E_NOMEM : 0;
 }
 
-/* The password, and the checks of the whole. */
+static void command_line_warn_shown(struct command_line *line, const char *option)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "--%s: the list of processes showed the password until now, "
+				     "and the shell's history keeps it: use --%s-file",
+		 option, option);
+	command_line_warn(line, text);
+}
+
+/* Who may ask the client's SOCKS5 and HTTP listeners. */
+static int command_line_proxy_auth(struct command_line_parser *p, char error[FIELD_ERROR_SIZE])
+{
+	struct client_config *c = &p->line->client;
+
+	if (p->line->role != COMMAND_LINE_CLIENT)
+		return 0;
+	if (c->proxy_auth != NULL)
+		command_line_warn_shown(p->line, "proxy-auth");
+	if (c->proxy_auth_file == NULL)
+		return 0;
+	if (c->proxy_auth == NULL)
+		return password_from_file(&c->proxy_auth, "proxy-auth-file", c->proxy_auth_file,
+					  p->process, error);
+	snprintf(error, FIELD_ERROR_SIZE,
+		 "--proxy-auth and --proxy-auth-file are both given: give one of them");
+	return RSTUN_E_CONFIG_INVALID;
+}
+
+/* The passwords, and the checks of the whole. */
 static enum command_line_outcome command_line_complete_role(struct command_line_parser *p)
 {
 	struct command_line *line = p->line;
@@ -74,10 +103,10 @@ static enum command_line_outcome command_line_complete_role(struct command_line_
 
 	_Static_assert(FIELD_ERROR_SIZE >= PASSWORD_ERROR_SIZE, "one buffer for both");
 	if (*password != NULL)
-		command_line_warn(line, "--password: the list of processes showed the password "
-					"until now, and the shell's history keeps it: use "
-					"--password-file");
-	rv = password_find(password, file, p->process, error);
+		command_line_warn_shown(line, "password");
+	rv = command_line_proxy_auth(p, error);
+	if (rv == 0)
+		rv = password_find(password, file, p->process, error);
 	if (rv == 0 && *password == NULL && password_can_ask(p->process)) {
 		/* Nobody wants to be asked for a password and then told that a mapping is wrong:
 		 * all else is checked first, with a password that is none. */

@@ -50,6 +50,36 @@ static void config_role_warn(void *user, const char *text)
 	free(plain);
 }
 
+/* The secret `key` from the file of KEY-file. *secret stays NULL when there is none, or was an
+ * error. False: there is nothing more to look for. */
+static bool config_role_secret(struct config_reader *r, struct config_section *s, const char *key,
+			       char **secret, const char *file)
+{
+	char error[PASSWORD_ERROR_SIZE] = "", option[32], *plain;
+	int rv;
+
+	if (*secret != NULL && file != NULL) {
+		config_reader_wrong(r, s->line, 0, NULL,
+				    "%s: %s and %s-file are both given: give one of them", s->label,
+				    key, key);
+		s->wrong = true;
+	}
+	if (*secret != NULL || file == NULL || r->text_only)
+		return *secret == NULL;
+	snprintf(option, sizeof(option), "%s-file", key);
+	rv = password_from_file(secret, option, file, r->process, error);
+	if (rv == 0)
+		return false;
+	r->nomem = r->nomem || rv == RSTUN_E_NOMEM;
+	s->wrong = true;
+	plain = config_plain(error);
+	/* The option stands before it already. */
+	if (strncmp(plain, option, strlen(option)) == 0)
+		plain += strlen(option) + strlen(": ");
+	config_diagnostics_add(r->diags, rv, r->file, s->line, 0, option, "%s", plain);
+	return false;
+}
+
 /* From a file or a credential. *password stays NULL when there is none, or was an error. */
 static void config_role_password(struct config_reader *r, struct config_section *s,
 				    char **password, const char *file)
@@ -57,13 +87,7 @@ static void config_role_password(struct config_reader *r, struct config_section 
 	char error[PASSWORD_ERROR_SIZE] = "", credential[CONFIG_NAME_MAX + 16];
 	int rv = 0;
 
-	if (*password != NULL && file != NULL) {
-		config_reader_wrong(r, s->line, 0, NULL, "%s: password and password-file are both "
-							 "given: give one of them", s->label);
-		s->wrong = true;
-		return;
-	}
-	if (*password != NULL)
+	if (!config_role_secret(r, s, "password", password, file))
 		return;
 	if (r->text_only) {
 		if (file == NULL)
@@ -72,16 +96,11 @@ static void config_role_password(struct config_reader *r, struct config_section 
 					       "it", s->label);
 		return;
 	}
-	if (file != NULL) {
-		rv = password_from_file(password, file, r->process, error);
-	} else {
-		snprintf(credential, sizeof(credential), "%s.password",
-			 s->name != NULL ? s->name : "");
-		if (s->name != NULL)
-			rv = password_from_credential(password, credential, error);
-		if (rv == 0 && *password == NULL)
-			rv = password_from_credential(password, PASSWORD_CREDENTIAL, error);
-	}
+	snprintf(credential, sizeof(credential), "%s.password", s->name != NULL ? s->name : "");
+	if (s->name != NULL)
+		rv = password_from_credential(password, credential, error);
+	if (rv == 0 && *password == NULL)
+		rv = password_from_credential(password, PASSWORD_CREDENTIAL, error);
 	if (rv == 0 && *password == NULL)
 		config_reader_wrong(r, s->line, 0, NULL, "%s: a password is needed: write "
 				    "password-file = FILE or password = TEXT, or give the systemd "
@@ -90,10 +109,8 @@ static void config_role_password(struct config_reader *r, struct config_section 
 	else if (rv == RSTUN_E_NOMEM)
 		r->nomem = true;
 	else if (rv != 0)
-		config_diagnostics_add(r->diags, rv, r->file, s->line, 0,
-				       file != NULL ? "password-file" : NULL, "%s",
-				       config_plain(strncmp(error, "--password-file: ", 17) == 0
-							    ? error + 17 : error));
+		config_diagnostics_add(r->diags, rv, r->file, s->line, 0, NULL, "%s",
+				       config_plain(error));
 	s->wrong = s->wrong || *password == NULL;
 }
 
@@ -144,6 +161,8 @@ void config_role_end_client(struct config_reader *r, struct config_section *s)
 
 	if (!s->wrong) {
 		config_role_password(r, s, &s->client.password, s->client.password_file);
+		config_role_secret(r, s, "proxy-auth", &s->client.proxy_auth,
+				   s->client.proxy_auth_file);
 		config_role_look(r, s, "cert", s->client.cert_file);
 		config_mapping_take_lists(r, s);
 		s->client.mappings_optional = true;

@@ -284,6 +284,12 @@ static void config_key_unknown(struct config_reader *r, struct config_section *s
 		config_reader_wrong(r, line, 0, quoted, "unknown key in %s", s->label);
 }
 
+/* A file with a secret in it, which the command line takes from standard input, too. */
+static bool config_is_secret_file(const struct field *row)
+{
+	return strcmp(row->name, "password-file") == 0 || strcmp(row->name, "proxy-auth-file") == 0;
+}
+
 static bool config_is_path(const struct field *row)
 {
 	return (row->flags & FIELD_FILE) != 0 || strcmp(row->name, "socket") == 0 ||
@@ -336,7 +342,7 @@ static void config_key_set(struct config_reader *r, struct config_section *s, un
 				       "the quotes are part of the value: leave them out if they "
 				       "are "
 				       "not meant");
-	if (strcmp(row->name, "password-file") == 0 && strcmp(value, "-") == 0) {
+	if (config_is_secret_file(row) && strcmp(value, "-") == 0) {
 		config_reader_wrong(r, line, 0, row->name, "- is standard input, which a "
 							   "configuration file cannot use: name a "
 							   "file");

@@ -137,10 +137,10 @@ static int password_check_file(const char *where, const char *path, const struct
 	return 0;
 }
 
-int password_from_file(char **ret, const char *path, const struct password_process *process,
-		       char error[PASSWORD_ERROR_SIZE])
+int password_from_file(char **ret, const char *option, const char *path,
+		       const struct password_process *process, char error[PASSWORD_ERROR_SIZE])
 {
-	char quoted[PASSWORD_QUOTE_SIZE], where[PASSWORD_QUOTE_SIZE + 20];
+	char quoted[PASSWORD_QUOTE_SIZE], where[PASSWORD_QUOTE_SIZE + 24];
 	struct stat st;
 	int fd, rv;
 
@@ -150,7 +150,7 @@ int password_from_file(char **ret, const char *path, const struct password_proce
 		return password_read(ret, "standard input", process->stdin_fd, error);
 	}
 	log_quote(quoted, sizeof(quoted), path, strlen(path));
-	snprintf(where, sizeof(where), "--password-file: %s", quoted);
+	snprintf(where, sizeof(where), "--%s: %s", option, quoted);
 	/* Without O_NONBLOCK a pipe put in the file's place could hold the start up. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
@@ -234,7 +234,7 @@ int password_find(char **password, const char *file, const struct password_proce
 	} else if (*password != NULL) {
 		rv = 0;
 	} else if (file != NULL) {
-		rv = password_from_file(&found, file, process, error);
+		rv = password_from_file(&found, "password-file", file, process, error);
 	} else {
 		rv = password_from_credential(&found, PASSWORD_CREDENTIAL, error);
 		if (rv == 0 && found == NULL && variable != NULL)

@@ -39,10 +39,10 @@ int password_find(char **password, const char *file, const struct password_proce
 
 /*
  * The password in a file that only its owner (or root) can read; "-" is standard input. Errors as
- * of password_find; the sentence begins with "--password-file: ".
+ * of password_find; the sentence begins with the option that named the file, "--password-file: ".
  */
-int password_from_file(char **ret, const char *path, const struct password_process *process,
-		       char error[PASSWORD_ERROR_SIZE]);
+int password_from_file(char **ret, const char *option, const char *path,
+		       const struct password_process *process, char error[PASSWORD_ERROR_SIZE]);
 
 /* The systemd credential `name` (its rights are systemd's business: they may be an access list). 0
  * with *ret untouched when there is none. */

@@ -37,6 +37,7 @@ enum config_proxy_protocol {
 					* connection waits for the tunnel */
 #define CONFIG_PASSWORD_MAX 1024
 #define CONFIG_PEM_MAX 65536 /* bytes of certificates or of a key */
+#define CONFIG_PROXY_USER_MAX 255 /* bytes of a user and of a password (RFC 1929 section 2) */
 
 struct server_config {
 	/* members that rows fill */
@@ -89,6 +90,8 @@ struct client_config {
 	uint64_t heartbeat_interval_ms; /* either 0 = off */
 	uint64_t heartbeat_timeout_ms;
 	uint64_t hop_interval_ms;  /* 0 = off */
+	char *proxy_auth;          /* USER:PASSWORD of who may ask a SOCKS5 or HTTP listener */
+	char *proxy_auth_file;
 	char **dot_servers;        /* lists: NULL or NULL-terminated */
 	char **dns_servers;
 	char **sni_names;

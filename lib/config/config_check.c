@@ -47,6 +47,29 @@ int config_check_password(const char *password, char *error, size_t size)
 	return 0;
 }
 
+/* The sentences never show any of it. */
+int config_check_proxy_auth(const char *auth, char *error, size_t size)
+{
+	size_t bytes = auth != NULL ? strlen(auth) : 0, user = auth != NULL ? strcspn(auth, ":") : 0;
+
+	if (auth == NULL)
+		return 0;
+	if (user == bytes || user == 0 || user + 1 == bytes)
+		return config_wrong(error, size, "it is not USER:PASSWORD, neither of them empty");
+	if (user > CONFIG_PROXY_USER_MAX || bytes - user - 1 > CONFIG_PROXY_USER_MAX)
+		return config_wrong(error, size,
+				    "user and password have at most %d bytes each: SOCKS5 has no "
+				    "room for more",
+				    CONFIG_PROXY_USER_MAX);
+	/* RFC 7617 section 2 */
+	for (size_t i = 0; i < bytes; i++)
+		if ((unsigned char)auth[i] < 0x20 || auth[i] == 0x7f)
+			return config_wrong(error, size, "it contains a control character");
+	if (!utf8_valid(auth, bytes))
+		return config_wrong(error, size, "it is not valid UTF-8");
+	return 0;
+}
+
 /* A host with an optional port: an address, a name, or what target_parse knows. */
 static int config_parse_host(struct target *ret, const char *text, size_t bytes, uint16_t port,
 			     size_t *ret_at, const char **ret_why)

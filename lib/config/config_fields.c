@@ -4,9 +4,12 @@
  * beside them. Command line, --help, messages and documentation are made from here, so a new option
  * is a member in config.h and a row here. Constant data, any thread.
  */
+#include "base/error.h"
 #include "config/config_private.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #define CONFIG_DAY_MS UINT64_C(86400000)
 #define CONFIG_YEAR_MS UINT64_C(31536000000)
@@ -125,6 +128,21 @@ static int client_check_dot(void *config, char *error, size_t size)
 static int client_check_dns(void *config, char *error, size_t size)
 {
 	return config_check_dns(((struct client_config *)config)->dns_servers, error, size);
+}
+
+static int client_check_proxy_auth(void *config, char *error, size_t size)
+{
+	return config_check_proxy_auth(((struct client_config *)config)->proxy_auth, error, size);
+}
+
+static int client_check_proxy_auth_file(void *config, char *error, size_t size)
+{
+	const char *file = ((struct client_config *)config)->proxy_auth_file;
+
+	if (file == NULL || strcmp(file, "-") != 0)
+		return 0;
+	snprintf(error, size, "standard input is for the password: name a file");
+	return RSTUN_E_MALFORMED;
 }
 
 static int client_check_bind(void *config, char *error, size_t size)
@@ -442,6 +460,21 @@ const struct field client_config_fields[] = {
 	CONFIG_ROW_BIND(client, "Send QUIC packets, and connect to local targets, from this "
 				"address or network interface."),
 	CONFIG_ROW_FWMARK(client),
+	{
+		.name = "proxy-auth", .type = FIELD_SECRET,
+		.offset = offsetof(struct client_config, proxy_auth),
+		.max = 2 * CONFIG_PROXY_USER_MAX + 1, .argument = "USER:PASSWORD",
+		.check = client_check_proxy_auth, .group = "SOCKS5 and HTTP",
+		.help = "Mappings with SOCKS5 or HTTP serve only who has this user and password. "
+			"Other users can see it in the list of processes until it is wiped: "
+			"--proxy-auth-file is safer.",
+	},
+	{
+		.name = "proxy-auth-file", .type = FIELD_STRING, .flags = FIELD_FILE,
+		.offset = offsetof(struct client_config, proxy_auth_file), .argument = "FILE",
+		.check = client_check_proxy_auth_file,
+		.help = "Read USER:PASSWORD from FILE, which only its owner may read.",
+	},
 	{
 		.name = "dot", .type = FIELD_LIST,
 		.offset = offsetof(struct client_config, dot_servers), .argument = "SERVER,...",

@@ -18,6 +18,7 @@ int config_check_sni_names(char *const *names, char *error, size_t size);
 int config_check_ports(char *const *ports, char *error, size_t size);
 int config_check_dns(char *const *servers, char *error, size_t size);
 int config_check_dot(char *const *servers, char *error, size_t size);
+int config_check_proxy_auth(const char *auth, char *error, size_t size);
 int config_check_mappings(enum mapping_proto proto, const char *text, char *error, size_t size);
 
 /* Frees what *ret held and replaces it by a new array. */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "quic/conn.h"
 #include "tunnel/connect.h"
@@ -250,6 +251,17 @@ static bool client_mapping_is_of_program(const struct client_mapping *m)
 
 /* ---- beginning and end ---- */
 
+static void client_mapping_warn_open(const struct client_mapping *m)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (m->client->config->proxy_auth == NULL && m->bound.len != 0 &&
+	    !address_is_loopback(&m->bound))
+		log_warn(m->client->env->log, m->scope,
+			 "whoever reaches %s may use it: --proxy-auth-file asks for a password",
+			 address_format(text, sizeof(text), &m->bound));
+}
+
 static int client_mapping_listen(struct client_mapping *m, int fd)
 {
 	if (m->mapping.mode == MAPPING_IN || m->mapping.local.kind == TARGET_DEFAULT) {
@@ -258,8 +270,10 @@ static int client_mapping_listen(struct client_mapping *m, int fd)
 		return 0;
 	}
 	(void)address_of_socket(&m->bound, fd);
-	if (target_is_asked(&m->mapping.remote))
+	if (target_is_asked(&m->mapping.remote)) {
+		client_mapping_warn_open(m);
 		return flows_listen_asking(&m->flows, fd, m->mapping.remote.kind);
+	}
 	if (m->mapping.proto == MAPPING_TCP)
 		return flows_listen_tcp(&m->flows, fd);
 	return flows_listen_udp(&m->flows, fd, m->client->config->udp_timeout_ms);
@@ -276,6 +290,7 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 		.on_flow = client_mapping_on_flow,
 		.on_idle = client_mapping_on_idle,
 		.on_associate = client_mapping_on_associate,
+		.proxy_auth = c->config->proxy_auth,
 		.user = m,
 	};
 	char text[MAPPING_TEXT_SIZE];

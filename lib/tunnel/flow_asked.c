@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "config/config.h"
 #include "tunnel/env.h"
 #include "tunnel/flow_associate.h"
@@ -63,6 +64,7 @@ static void flow_asked_free(struct flow_asked *a)
 	f->asked_count--;
 	event_del(&a->event);
 	loop_timer_cancel(&a->timer);
+	secret_wipe(a->buf, a->bytes);
 	free(a);
 }
 
@@ -252,6 +254,7 @@ static void flow_asked_on_bytes(struct flow_asked *a)
 	result = proxy_request_feed(&a->request, a->buf, a->bytes, &used, &reply, &why);
 	a->bytes -= used;
 	memmove(a->buf, a->buf + used, a->bytes);
+	secret_wipe(a->buf + a->bytes, used); /* there may have been a password in it */
 	if (result == PROXY_REFUSED)
 		flow_asked_refuse(a, &reply, why);
 	else if (!flow_asked_send(a, &reply) || a->bytes == sizeof(a->buf))
@@ -308,7 +311,8 @@ int flow_asked_new(struct flows *f, int fd, const struct address *source)
 		return f->asked_count < LIMITS_ASKED ? RSTUN_E_NOMEM : RSTUN_E_LIMIT_REACHED;
 	}
 	a->source = *source;
-	proxy_request_init(&a->request, f->asks == TARGET_HTTP ? PROXY_HTTP : PROXY_SOCKS5, NULL);
+	proxy_request_init(&a->request, f->asks == TARGET_HTTP ? PROXY_HTTP : PROXY_SOCKS5,
+			   f->config.proxy_auth);
 	if (event_add(&a->event, NULL) != 0) {
 		flow_asked_end(a, RSTUN_E_NOMEM, "");
 		return RSTUN_E_NOMEM;

@@ -79,6 +79,7 @@ struct flows_config {
 	/* Asks a program about a TCP stream of the peer's. NULL = nobody is asked. */
 	enum flow_answer (*on_request)(void *user, struct flow_request *request,
 				       struct flow_program *ret_program);
+	const char *proxy_auth; /* who may ask, USER:PASSWORD; NULL = everybody. Borrowed */
 	void *user;
 };
 

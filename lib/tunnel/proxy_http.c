@@ -7,7 +7,6 @@
 
 #include "base/random.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -71,22 +70,19 @@ static size_t base64_encode(char *ret, const uint8_t *data, size_t bytes)
 
 /* "Basic dXNlcjpwYXNz" (RFC 7617 section 2). What was sent is not decoded: the right one is
  * encoded. */
-static bool http_user_right(const struct proxy_user *user, const char *value, size_t bytes)
+static bool http_user_right(const char *auth, const char *value, size_t bytes)
 {
 	static const char scheme[] = "Basic ";
-	char plain[2 * PROXY_USER_MAX + 2], right[BASE64_BYTES(sizeof(plain))];
-	size_t at = sizeof(scheme) - 1, plain_bytes;
+	char right[BASE64_BYTES(2 * PROXY_USER_MAX + 1)];
+	size_t at = sizeof(scheme) - 1, auth_bytes = strlen(auth);
 	bool equal;
 
-	if (bytes < at || !text_is(value, at, scheme))
+	if (bytes < at || !text_is(value, at, scheme) || auth_bytes > 2 * PROXY_USER_MAX + 1)
 		return false;
 	while (at < bytes && value[at] == ' ')
 		at++;
-	plain_bytes = (size_t)snprintf(plain, sizeof(plain), "%s:%s", user->name, user->password);
-	equal = plain_bytes < sizeof(plain) &&
-		proxy_secret_equal(value + at, bytes - at, right,
-				   base64_encode(right, (const uint8_t *)plain, plain_bytes));
-	secret_wipe(plain, sizeof(plain));
+	equal = proxy_secret_equal(value + at, bytes - at, right,
+				   base64_encode(right, (const uint8_t *)auth, auth_bytes));
 	secret_wipe(right, sizeof(right));
 	return equal;
 }
@@ -181,8 +177,8 @@ static enum proxy_result http_field(struct proxy_request *r, struct proxy_feed *
 		return bad_request(f, "a CONNECT request has no body");
 	if (text_is(line, name_bytes, "Host"))
 		return http_once(f, &r->host_seen, "more than one Host");
-	if (r->user != NULL && text_is(line, name_bytes, "Proxy-Authorization")) {
-		r->user_right = http_user_right(r->user, value, value_bytes);
+	if (r->auth != NULL && text_is(line, name_bytes, "Proxy-Authorization")) {
+		r->user_right = http_user_right(r->auth, value, value_bytes);
 		return http_once(f, &r->credentials_seen, "more than one Proxy-Authorization");
 	}
 	return PROXY_MORE;
@@ -192,7 +188,7 @@ static enum proxy_result http_end(const struct proxy_request *r, struct proxy_fe
 {
 	if (r->host_needed && !r->host_seen)
 		return bad_request(f, "HTTP/1.1 wants a Host");
-	if (r->user != NULL && !r->user_right)
+	if (r->auth != NULL && !r->user_right)
 		return proxy_refuse_http(f, HTTP_USER,
 					 r->credentials_seen ? "wrong user or password"
 							     : "a user and a password are wanted");

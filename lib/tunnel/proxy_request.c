@@ -112,10 +112,9 @@ bool proxy_has_port(const struct target *target)
 
 /* ---- requests ---- */
 
-void proxy_request_init(struct proxy_request *r, enum proxy_kind kind,
-			const struct proxy_user *user)
+void proxy_request_init(struct proxy_request *r, enum proxy_kind kind, const char *auth)
 {
-	*r = (struct proxy_request){.kind = kind, .user = user, .step = PROXY_STEP_START};
+	*r = (struct proxy_request){.kind = kind, .auth = auth, .step = PROXY_STEP_START};
 }
 
 enum proxy_result proxy_request_feed(struct proxy_request *r, const uint8_t *data, size_t bytes,

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/address.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,18 +18,12 @@ enum proxy_kind { PROXY_SOCKS5, PROXY_HTTP };
 
 #define PROXY_REPLY_MAX 256 /* bytes of one answer */
 #define PROXY_HEAD_MAX 8192 /* most of a request's bytes */
-#define PROXY_USER_MAX 255  /* bytes of a user's name and of a password (RFC 1929 section 2) */
-
-/* Who may use the port. Borrowed; at most PROXY_USER_MAX bytes each, and no ':' in the name, or
- * nobody is ever let in (RFC 7617 section 2). */
-struct proxy_user {
-	const char *name, *password;
-};
+#define PROXY_USER_MAX CONFIG_PROXY_USER_MAX
 
 /* Members belong to proxy_*.c but for `target`. Nothing to free. */
 struct proxy_request {
 	enum proxy_kind kind;
-	const struct proxy_user *user; /* NULL: nobody is asked */
+	const char *auth;     /* NULL: nobody is asked for a password */
 	int step;
 	size_t head_bytes;    /* HTTP: consumed so far, at most PROXY_HEAD_MAX */
 	bool host_needed;     /* HTTP/1.1 */
@@ -50,9 +45,10 @@ struct proxy_reply {
 	uint8_t data[PROXY_REPLY_MAX];
 };
 
-/* `user` must outlive the request. */
-void proxy_request_init(struct proxy_request *r, enum proxy_kind kind,
-			const struct proxy_user *user);
+/* `auth` is who may use the port, USER:PASSWORD, at most PROXY_USER_MAX bytes each and no ':' in the
+ * user (RFC 7617 section 2); else nobody is ever let in. NULL: everybody may. It must outlive the
+ * request. */
+void proxy_request_init(struct proxy_request *r, enum proxy_kind kind, const char *auth);
 
 /* Looks at the bytes not consumed so far, from their beginning, and goes as far as they allow;
  * *ret_used says how many are done with (the caller drops them; they may hold a password). To be

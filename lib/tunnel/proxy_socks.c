@@ -41,7 +41,7 @@ static enum proxy_result socks_stranger(struct proxy_feed *f)
 
 static enum proxy_result socks_greeting(struct proxy_request *r, struct proxy_feed *f)
 {
-	uint8_t method = r->user != NULL ? SOCKS_METHOD_USER : SOCKS_METHOD_NONE;
+	uint8_t method = r->auth != NULL ? SOCKS_METHOD_USER : SOCKS_METHOD_NONE;
 	size_t count;
 
 	if (f->data[0] != SOCKS_VERSION)
@@ -53,21 +53,22 @@ static enum proxy_result socks_greeting(struct proxy_request *r, struct proxy_fe
 		return PROXY_MORE;
 	if (memchr(f->data + 2, method, count) == NULL) {
 		reply_pair(f->reply, SOCKS_VERSION, SOCKS_METHOD_NO_ACCEPTABLE);
-		return proxy_refuse(f, r->user != NULL ? "the client offers no user and password"
+		return proxy_refuse(f, r->auth != NULL ? "the client offers no user and password"
 						       : "the client wants to log in");
 	}
 	reply_pair(f->reply, SOCKS_VERSION, method);
-	r->step = r->user != NULL ? PROXY_STEP_USER : PROXY_STEP_REQUEST;
+	r->step = r->auth != NULL ? PROXY_STEP_USER : PROXY_STEP_REQUEST;
 	proxy_consume(f, 2 + count);
 	return PROXY_MORE;
 }
 
-static bool socks_user_right(const struct proxy_user *user, const uint8_t *name, size_t name_bytes,
+static bool socks_user_right(const char *auth, const uint8_t *name, size_t name_bytes,
 			     const uint8_t *password, size_t password_bytes)
 {
-	bool name_right = proxy_secret_equal(name, name_bytes, user->name, strlen(user->name));
-	bool password_right = proxy_secret_equal(password, password_bytes, user->password,
-						 strlen(user->password));
+	size_t right_bytes = strcspn(auth, ":");
+	const char *right = auth + right_bytes + (auth[right_bytes] == ':');
+	bool name_right = proxy_secret_equal(name, name_bytes, auth, right_bytes);
+	bool password_right = proxy_secret_equal(password, password_bytes, right, strlen(right));
 
 	return name_right & password_right;
 }
@@ -93,7 +94,7 @@ static enum proxy_result socks_user(struct proxy_request *r, struct proxy_feed *
 	password_bytes = password[-1];
 	if (f->bytes < 3 + name_bytes + password_bytes)
 		return PROXY_MORE;
-	if (!socks_user_right(r->user, name, name_bytes, password, password_bytes))
+	if (!socks_user_right(r->auth, name, name_bytes, password, password_bytes))
 		return socks_user_wrong(f);
 	reply_pair(f->reply, SOCKS_USER_VERSION, SOCKS_USER_OK);
 	r->step = PROXY_STEP_REQUEST;

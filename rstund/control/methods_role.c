@@ -154,6 +154,8 @@ static bool methods_same_client(struct client_config *fresh, const struct held_c
 
 	if (fresh->password == NULL && before->password != NULL)
 		fresh->password = strdup(before->password);
+	if (fresh->proxy_auth == NULL && before->proxy_auth != NULL)
+		fresh->proxy_auth = strdup(before->proxy_auth);
 	return field_equal(client_config_fields, client_config_field_count, fresh, before);
 }
 

@@ -26,7 +26,8 @@ OPTIONS = {
         "udp-mappings": "u", "cert": "c", "pin": None, "cipher": "e", "workers": "w",
         "wait-before-retry-ms": "r", "quic-timeout-ms": None, "tcp-timeout-ms": None,
         "udp-timeout-ms": None, "heartbeat-interval-ms": None, "heartbeat-timeout-ms": None,
-        "hop-interval-ms": None, "dot": None, "dns": None, "sni-names": None, "loglevel": "l",
+        "hop-interval-ms": None, "proxy-auth": None, "proxy-auth-file": None, "dot": None,
+        "dns": None, "sni-names": None, "loglevel": "l",
         "state-dir": None, "ready-fd": None, "exit-on-failure": None, **DAEMON,
     },
 }

@@ -10,8 +10,8 @@ from harness import net
 from harness.control import Error
 from harness.daemon import limit, log_password
 from harness.link import Link
-from harness.proxy import (GREETING, KINDS, ProxyTable, answered, ask, dialogue, echo_flow,
-                           http_request, join, kinds, socks_request)
+from harness.proxy import (GREETING, KINDS, ProxyTable, answered, ask, curl, dialogue, echo_flow,
+                           http_request, join, kinds, needs_curl, socks_login, socks_request, web)
 from test_names import Zone
 
 
@@ -25,6 +25,7 @@ def forward(daemon, control):
     class Forward:
         address = f"127.0.0.1:{net.free_port()}"
         password = log_password()
+        auth = f"user:{log_password()}"
 
         def start_server(self):
             control.call("server.add", name="front", addr=self.address, password=self.password)
@@ -34,7 +35,7 @@ def forward(daemon, control):
             control.call("mapping.add", spec=f"OUT^{net.text(entry)}^{kind}", name=name, **params)
             return entry
     forward = Forward()
-    daemon.process.secrets.append(forward.password)
+    daemon.process.secrets += [forward.password, forward.auth.split(":")[1]]
     control.call("client.add", name="home", server_addr=forward.address,
                  password=forward.password)
     return forward
@@ -114,6 +115,103 @@ def test_one_that_goes_away_amid_its_request(forward, tcp_upstream):
             leave(conn)
     echo_flow(entry, "SOCKS5", upstream.address, 1, 1000)
     assert upstream.accepted == 1
+
+
+# ---- user and password ----
+
+@kinds
+def test_auth(forward, control, tcp_upstream, kind):
+    """Who has the password is served; who has not gets the answer of his protocol."""
+    upstream = tcp_upstream(net.echo)
+    forward.start_server()
+    control.call("client.set", name="home", proxy_auth=forward.auth)
+    entry = forward.port(kind, wait_ms=10000)
+    echo_flow(entry, kind, upstream.address, 1, 100_000, forward.auth)
+    port = upstream.address[1]
+    if kind == "SOCKS5":
+        talks = [(GREETING, b"\x05\xff"), (b"\x05\x02\x00\x01", b"\x05\xff")]
+        talks += [(b"\x05\x01\x02" + socks_login(wrong), b"\x05\x02\x01\x01")
+                  for wrong in ("user:wrong", "other:" + forward.auth.split(":")[1], "u:p")]
+    else:
+        talks = [(http_request("127.0.0.1", port, auth), b"HTTP/1.1 407 ")
+                 for auth in (None, "user:wrong", "", forward.auth + "x")]
+    for said, answer in talks:
+        with net.connect(entry) as conn:
+            conn.sendall(said)
+            got = net.read_all(conn)
+        assert got.end == "eof" and got.head.startswith(answer), (said, got, got.head)
+        if kind == "HTTP":
+            assert b"\r\nProxy-Authenticate: Basic realm=" in got.head, got.head
+    assert upstream.accepted == 1
+
+
+@needs_curl
+@kinds
+def test_auth_with_curl(forward, control, tcp_upstream, kind):
+    upstream = tcp_upstream(web)
+    forward.start_server()
+    control.call("client.set", name="home", proxy_auth=forward.auth)
+    entry = forward.port(kind, wait_ms=10000)
+    url = f"http://localhost:{upstream.address[1]}/"
+    assert curl(kind, entry, url, forward.auth).stdout == b"".join(net.stream(7, 5 << 20))
+    for auth in (None, "user:wrong"):
+        done = curl(kind, entry, url, auth)
+        assert done.returncode in (22, 56, 97), done
+    assert upstream.accepted == 1
+
+
+@kinds
+def test_auth_is_kept_and_hidden(forward, daemon, control, kind, tmp_path):
+    """It is in the state file and shown nowhere; what is shown can be given again."""
+    path = tmp_path / "auth"
+    path.write_text(forward.auth + "\n")
+    path.chmod(0o644)
+    assert "chmod 600" in daemon.ctl("client", "set", "home", "--proxy-auth-file", path).err
+    path.chmod(0o600)
+    daemon.ctl("client", "set", "home", "--proxy-auth-file", path, status=0)
+    shown = [daemon.ctl(*words.split(), status=0).all for words in (
+        "client show home", "client list", "-o json client show home", "export --all", "log")]
+    config = control.call("client.get", name="home")["config"]
+    assert config["proxy_auth_set"] is True and "proxy_auth" not in config
+    secret = forward.auth.split(":")[1]
+    assert not [text for text in [*shown, json.dumps(config)] if secret in text]
+    assert not control.call("client.add", name="home", **config)["created"]
+    entry = forward.port(kind)
+    daemon.restart(ready=r"\[home\]")
+    with net.connect(entry) as conn:
+        conn.sendall(GREETING if kind == "SOCKS5" else http_request("127.0.0.1", 80))
+        assert net.read_all(conn).head[:2] in (b"\x05\xff", b"HT")
+    # Nobody is asked any more.
+    daemon.ctl("client", "set", "home", "--proxy-auth-file", "", status=0)
+    with daemon.connect() as again:
+        assert again.call("client.get", name="home")["config"]["proxy_auth_set"] is False
+    with net.connect(entry) as conn:
+        conn.sendall(GREETING)
+        assert net.read_exactly(conn, 2) == (b"\x05\x00" if kind == "SOCKS5" else b"HT")
+
+
+def test_auth_refused(forward, control):
+    """What cannot be one, without a word of it in the answer."""
+    for bad in ("canary", ":canary", "canary:", "canary\n:x", "canary:" + "x" * 256):
+        with pytest.raises(Error) as refused:
+            control.call("client.set", name="home", proxy_auth=bad)
+        assert refused.value.kind == "invalid_params", refused.value
+        assert "canary" not in refused.value.message, refused.value
+    assert control.call("client.get", name="home")["config"]["proxy_auth_set"] is False
+
+
+@kinds
+@pytest.mark.parametrize("given", ["proxy-auth", "proxy-auth-file"])
+def test_auth_of_the_command_line(fleet, tcp_upstream, kind, given):
+    upstream = tcp_upstream(net.echo)
+    secret = log_password()
+    value = f"u:{secret}" if given == "proxy-auth" else fleet.password_file(f"u:{secret}")
+    link = Link(fleet, client_args=[f"--{given}", value])
+    entry = link.dynamic(kind)
+    link.start()
+    link.client.secrets.append(secret)
+    assert secret.encode() not in link.client.proc("cmdline")
+    echo_flow(entry, kind, upstream.address, 1, 1000, f"u:{secret}")
 
 
 # ---- without a tunnel ----
@@ -358,16 +456,17 @@ def test_it_stands_only_as_the_remote_of_out(forward, control, spec):
 @kinds
 def test_configuration_file(make_daemon, fleet, tmp_path, tcp_upstream, kind):
     upstream = tcp_upstream(net.echo)
-    password = log_password()
+    password, secret = log_password(), log_password()
     server, entry = f"127.0.0.1:{net.free_port()}", ("127.0.0.1", net.free_port())
     path = tmp_path / "conf"
     path.write_text(
         f"[server front]\naddr = {server}\npassword-file = {fleet.password_file(password)}\n"
         f"[client home]\nserver-addr = {server}\n"
         f"password-file = {fleet.password_file(password)}\n"
+        f"proxy-auth-file = {fleet.password_file('user:' + secret)}\n"
         f"[mapping dyn]\nspec = OUT^{net.text(entry)}^{kind.lower()}\n")
-    daemon = make_daemon("--config", path, secrets=[password])
-    echo_flow(entry, kind, upstream.address, 1, 1000)
+    daemon = make_daemon("--config", path, secrets=[password, secret])
+    echo_flow(entry, kind, upstream.address, 1, 1000, f"user:{secret}")
     with daemon.connect() as control:
         text = path.read_text() + "proto = udp\n"
         bad = control.call("config.check", text=text)

@@ -42,7 +42,7 @@ static enum proxy_result feed_exact(struct proxy_request *r, const uint8_t *data
 }
 
 /* `pieces` chooses sizes: 0 = all at once. */
-static void feed_all(struct outcome *ret, enum proxy_kind kind, const struct proxy_user *user,
+static void feed_all(struct outcome *ret, enum proxy_kind kind, const char *user,
 		     const uint8_t *data, size_t size, unsigned pieces)
 {
 	struct proxy_request r;
@@ -87,15 +87,15 @@ static void check_target(const struct target *target)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct proxy_user user = {"u", "pass"};
+	static const char user[] = "u:pass";
 	struct outcome whole, single, pieces;
 	enum proxy_kind kind;
-	const struct proxy_user *who;
+	const char *who;
 
 	if (size == 0)
 		return 0;
 	kind = data[0] & 1 ? PROXY_HTTP : PROXY_SOCKS5;
-	who = data[0] & 2 ? &user : NULL;
+	who = data[0] & 2 ? user : NULL;
 	feed_all(&whole, kind, who, data + 1, size - 1, 0);
 	feed_all(&single, kind, who, data + 1, size - 1, 1);
 	feed_all(&pieces, kind, who, data + 1, size - 1, 2 + (data[0] >> 2));

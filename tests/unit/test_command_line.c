@@ -341,6 +341,28 @@ static void test_password_leaves_argv(void **state)
 	assert_null(strstr(err, "canary"));
 }
 
+static void test_proxy_auth(void **state)
+{
+	(void)state;
+	setenv(PASSWORD_VARIABLE, "x", 1);
+	assert_run("client", "-a", "1", "-t", "OUT^1^SOCKS5", "--proxy-auth", "canary:6");
+	assert_string_equal(line.client.proxy_auth, "canary:6");
+	assert_string_equal(args[7], "***");
+	assert_int_equal(line.warning_count, 1);
+	assert_non_null(strstr(line.warnings[0], "use --proxy-auth-file"));
+	assert_usage("rstund client: --proxy-auth: it is not USER:PASSWORD, neither of them empty; "
+		     "try 'rstund client --help'\n",
+		     "client", "--proxy-auth", "canary-7");
+	assert_usage("rstund client: --proxy-auth and --proxy-auth-file are both given: give one of "
+		     "them; try 'rstund client --help'\n",
+		     "client", "-a", "1", "-p", "1", "--proxy-auth", "a:b", "--proxy-auth-file", "x");
+	assert_int_equal(parse("client", "-a", "1", "-p", "1", "--proxy-auth-file",
+			       "/nonexistent/auth", NULL),
+			 COMMAND_LINE_FAILED);
+	assert_string_equal(err, "rstund client: --proxy-auth-file: /nonexistent/auth: No such file "
+				 "or directory\n");
+}
+
 static void test_environment(void **state)
 {
 	(void)state;
@@ -446,6 +468,7 @@ int main(void)
 		T(test_password_leaves_argv),
 		T(test_environment),
 		T(test_unreadable_password_file),
+		T(test_proxy_auth),
 		T(test_warnings),
 		T(test_help),
 		T(test_version),

@@ -481,6 +481,34 @@ static void test_mappings(void **state)
 	assert_non_null(strstr(error, "both listen on 0.0.0.0:5 of the server"));
 }
 
+static void test_proxy_auth(void **state)
+{
+	static const char *const bad[] = {"", "user", ":password", "user:", ":", "us\ter:x",
+					  "user:pass\x7f", "\xff:x"};
+	char longest[2 * CONFIG_PROXY_USER_MAX + 4];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(set_client("proxy-auth", bad[i]), RSTUN_E_MALFORMED);
+		assert_non_null(strstr(error, "--proxy-auth: it "));
+		assert_null(client.proxy_auth);
+	}
+	assert_int_equal(set_client("proxy-auth", "user"), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "--proxy-auth: it is not USER:PASSWORD, neither of them empty");
+	assert_int_equal(set_client("proxy-auth", "us er:pass:wörd "), 0);
+	assert_string_equal(client.proxy_auth, "us er:pass:wörd ");
+	memset(longest, 'n', sizeof(longest));
+	longest[CONFIG_PROXY_USER_MAX] = ':';
+	longest[2 * CONFIG_PROXY_USER_MAX + 1] = '\0';
+	assert_int_equal(set_client("proxy-auth", longest), 0);
+	memcpy(longest + CONFIG_PROXY_USER_MAX, "n:x", 4);
+	assert_int_equal(set_client("proxy-auth", longest), RSTUN_E_MALFORMED);
+	assert_non_null(strstr(error, "at most 255 bytes each"));
+	assert_int_equal(set_client("proxy-auth-file", "-"), RSTUN_E_MALFORMED);
+	assert_string_equal(error,
+			    "--proxy-auth-file: standard input is for the password: name a file");
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -585,7 +613,7 @@ int main(void)
 		T(test_client_of_the_daemon),
 		T(test_password), T(test_timeouts),
 		T(test_retry_and_hop), T(test_heartbeat), T(test_server_addresses),
-		T(test_client_needs), T(test_mappings), T(test_names), T(test_bind), T(test_pin),
+		T(test_client_needs), T(test_mappings), T(test_proxy_auth), T(test_names), T(test_bind), T(test_pin),
 		T(test_choices),
 	};
 

@@ -277,6 +277,14 @@ static void test_values(void **state)
 	config_rig_wrong("[client a]\nserver-addr = x\npassword = canary\npassword-file = "
 			 "canary2\n",
 	      "line 1: [client a]: password and password-file are both given: give one of them\n");
+	config_rig_wrong("[client a]\nserver-addr = x\npassword = y\nproxy-auth = canary\n"
+			 "proxy-auth-file = -\n",
+	      "line 4: proxy-auth: it is not USER:PASSWORD, neither of them empty\n"
+	      "line 5: proxy-auth-file: - is standard input, which a configuration file cannot use: "
+	      "name a file\n");
+	config_rig_wrong("[client a]\nserver-addr = x\npassword = y\nproxy-auth = a:canary\n"
+			 "proxy-auth-file = x\n",
+	      "line 1: [client a]: proxy-auth and proxy-auth-file are both given: give one of them\n");
 	config_rig_right("[client a]\nserver-addr = x\npassword = \"y\"\nhop-interval-ms = 5\n");
 	assert_string_equal(config_rig.said, "warning: line 3: password: the quotes are part of "
 					     "the value: "

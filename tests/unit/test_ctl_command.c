@@ -228,6 +228,9 @@ static void test_refused(void **state)
 	assert_refused("client add home 192.0.2.1 --password x",
 		       "give --password-file FILE or --password-stdin");
 	assert_refused("client add home 192.0.2.1 --password=x", "seen by everybody");
+	assert_refused("client set home --proxy-auth u:p", "give --proxy-auth-file FILE");
+	assert_refused("client set home --proxy-auth-file /nonexistent/auth",
+		       "cannot read /nonexistent/auth");
 	assert_refused("list --password x", "give --password-file FILE or --password-stdin");
 	assert_refused("add out 1 any --wait 3x", "ms, s, m, h or d may stand behind the number");
 	assert_refused("client add home 192.0.2.1 -p x", "unknown option -p");

@@ -25,6 +25,7 @@ static void test_options(void **state)
 		{{"zzzzzzzzzz", "x"}, "there is no option zzzzzzzzzz"},
 		{{"workers", "2"}, "workers: an option of the daemon, not of the library"},
 		{{"password-file", "x"}, "password-file: an option of the daemon"},
+		{{"proxy-auth-file", "x"}, "proxy-auth-file: an option of the daemon"},
 		{{"quic-timeout-ms", "soon"}, "--quic-timeout-ms: \"soon\""},
 	};
 	struct rstun_option options[3] = {{"server-addr", "1"}, {"password", "secret"}};

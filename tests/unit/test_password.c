@@ -246,7 +246,7 @@ static void test_single_sources(void **state)
 	assert_string_equal(found, "own");
 	password_free(found);
 	found = NULL;
-	assert_int_equal(password_from_file(&found, path, &process, error), 0);
+	assert_int_equal(password_from_file(&found, "password-file", path, &process, error), 0);
 	assert_string_equal(found, "own");
 	setenv(PASSWORD_VARIABLE, "unused", 1);
 	assert_true(password_forget_variable());

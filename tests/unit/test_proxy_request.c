@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static const struct proxy_user user = {"u", "pass"};
+static const char user[] = "u:pass";
 
 /* All that comes of one client. */
 struct outcome {
@@ -79,7 +79,7 @@ static void check_same(const struct outcome *a, const struct outcome *b)
 }
 
 /* In one piece, behind nothing at all, split at every byte, and byte by byte: always the same. */
-static void feed(struct outcome *ret, enum proxy_kind kind, const struct proxy_user *who,
+static void feed(struct outcome *ret, enum proxy_kind kind, const char *who,
 		 const char *data, size_t bytes)
 {
 	struct proxy_request r;
@@ -115,7 +115,7 @@ static void feed(struct outcome *ret, enum proxy_kind kind, const struct proxy_u
 static void test_socks_ready(void **state)
 {
 	static const struct {
-		const struct proxy_user *who;
+		const char *who;
 		const char *data;
 		size_t bytes;
 		const char *reply;
@@ -143,8 +143,8 @@ static void test_socks_ready(void **state)
 		/* Among several methods. */
 		{NULL, BYTES("\x05\x03\x02\x01\x00\x05\x01\0\x03\x01" "a\0\x50"), BYTES(CHOSEN),
 		 "a:80"},
-		{&user, BYTES(HELLO_USER "\x05\x01\0\x03\x01" "a\0\x50"), BYTES(LET_IN), "a:80"},
-		{&user, BYTES("\x05\x02\x00\x02\x01\x01u\x04pass\x05\x01\0\x03\x01" "a\0\x50"),
+		{user, BYTES(HELLO_USER "\x05\x01\0\x03\x01" "a\0\x50"), BYTES(LET_IN), "a:80"},
+		{user, BYTES("\x05\x02\x00\x02\x01\x01u\x04pass\x05\x01\0\x03\x01" "a\0\x50"),
 		 BYTES(LET_IN), "a:80"},
 	};
 
@@ -199,7 +199,7 @@ static void test_socks_associate(void **state)
 static void test_socks_refused(void **state)
 {
 	static const struct {
-		const struct proxy_user *who;
+		const char *who;
 		const char *data;
 		size_t bytes;
 		const char *reply;
@@ -211,19 +211,19 @@ static void test_socks_refused(void **state)
 		/* Methods. */
 		{NULL, BYTES("\x05\x00"), BYTES("\x05\xff")},
 		{NULL, BYTES("\x05\x02\x01\x02"), BYTES("\x05\xff")},
-		{&user, BYTES("\x05\x02\x00\x01"), BYTES("\x05\xff")},
+		{user, BYTES("\x05\x02\x00\x01"), BYTES("\x05\xff")},
 		/* User and password: wrong, shorter, longer, empty, another version. */
-		{&user, BYTES("\x05\x01\x02\x01\x01u\x04pasS"), BYTES("\x05\x02\x01\x01")},
-		{&user, BYTES("\x05\x01\x02\x01\x01v\x04pass"), BYTES("\x05\x02\x01\x01")},
-		{&user, BYTES("\x05\x01\x02\x01\x01u\x03pas"), BYTES("\x05\x02\x01\x01")},
-		{&user, BYTES("\x05\x01\x02\x01\x01u\x05pass\0"), BYTES("\x05\x02\x01\x01")},
-		{&user, BYTES("\x05\x01\x02\x01\x00\x00"), BYTES("\x05\x02\x01\x01")},
-		{&user, BYTES("\x05\x01\x02\x05\x01\0\x01"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x01\x01u\x04pasS"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x01\x01v\x04pass"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x01\x01u\x03pas"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x01\x01u\x05pass\0"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x01\x00\x00"), BYTES("\x05\x02\x01\x01")},
+		{user, BYTES("\x05\x01\x02\x05\x01\0\x01"), BYTES("\x05\x02\x01\x01")},
 		/* BIND, what is no command; another version. */
 		{NULL, BYTES(HELLO "\x05\x02\0\x01\x7f\0\0\x01\0\x50"), REP("\x07")},
 		{NULL, BYTES(HELLO "\x05\x00\0\x01\0\0\0\0\0\0"), REP("\x07")},
 		{NULL, BYTES(HELLO "\x04\x01\0\x01\0\0\0\0\0\0"), REP("\x01")},
-		{&user, BYTES(HELLO_USER "\x05\x02\0\x01\0\0\0\0\0\0"),
+		{user, BYTES(HELLO_USER "\x05\x02\0\x01\0\0\0\0\0\0"),
 		 BYTES(LET_IN "\x05\x07" ZERO)},
 		/* Types of addresses. */
 		{NULL, BYTES(HELLO "\x05\x01\0\x00\0\0"), REP("\x08")},
@@ -257,14 +257,14 @@ static void test_socks_refused(void **state)
 /* The longest of everything. */
 static void test_socks_longest(void **state)
 {
-	char name[256], greeting[2 + 255], login[3 + 255 + 255], request[5 + 254 + 2];
-	struct proxy_user who = {name, name};
+	char who[512], greeting[2 + 255], login[3 + 255 + 255], request[5 + 254 + 2];
 	char data[sizeof(greeting) + sizeof(login) + sizeof(request)];
 	struct outcome out;
 
 	(void)state;
-	memset(name, 'n', 255);
-	name[255] = '\0';
+	memset(who, 'n', sizeof(who));
+	who[255] = ':';
+	who[511] = '\0';
 	memset(greeting, 2, sizeof(greeting));
 	memcpy(greeting, "\x05\xff", 2);
 	memset(login, 'n', sizeof(login));
@@ -277,7 +277,7 @@ static void test_socks_longest(void **state)
 	memcpy(data, greeting, sizeof(greeting));
 	memcpy(data + sizeof(greeting), login, sizeof(login));
 	memcpy(data + sizeof(greeting) + sizeof(login), request, sizeof(request));
-	feed(&out, PROXY_SOCKS5, &who, data, sizeof(data));
+	feed(&out, PROXY_SOCKS5, who, data, sizeof(data));
 	assert_int_equal(out.result, PROXY_READY);
 	assert_int_equal(out.used, sizeof(data));
 	assert_int_equal(strlen(out.target), ADDRESS_NAME_MAX + strlen(":80"));
@@ -300,7 +300,7 @@ static void test_socks_longest(void **state)
 static void test_http_ready(void **state)
 {
 	static const struct {
-		const struct proxy_user *who;
+		const char *who;
 		const char *text, *target;
 	} good[] = {
 		{NULL, "CONNECT Example.org:443 HTTP/1.1\r\nHost: Example.org:443\r\n\r\n",
@@ -313,8 +313,8 @@ static void test_http_ready(void **state)
 		{NULL, CONNECT "content-length: \t0 \t\r\nX:a\tb\r\nE:\r\nL: \xfc\r\n\r\n", "a:1"},
 		/* Nobody asked. */
 		{NULL, CONNECT "Proxy-Authorization: Basic x\r\n\r\n", "a:1"},
-		{&user, CONNECT RIGHT "\r\n", "a:1"},
-		{&user, CONNECT "proxy-authorization:basic   dTpwYXNz \r\n\r\n", "a:1"},
+		{user, CONNECT RIGHT "\r\n", "a:1"},
+		{user, CONNECT "proxy-authorization:basic   dTpwYXNz \r\n\r\n", "a:1"},
 	};
 
 	(void)state;
@@ -334,7 +334,7 @@ static void test_http_ready(void **state)
 	}
 }
 
-static void check_http_refused(const struct proxy_user *who, const char *data, size_t bytes,
+static void check_http_refused(const char *who, const char *data, size_t bytes,
 			       const char *head)
 {
 	struct outcome out;
@@ -463,15 +463,14 @@ static void test_http_user(void **state)
 	};
 	/* Every length of padding, the examples of RFC 7617 section 2, bytes above 127. */
 	static const struct {
-		struct proxy_user who;
-		const char *text;
+		const char *who, *text;
 	} good[] = {
-		{{"f", ""}, "Zjo="},
-		{{"f", "o"}, "Zjpv"},
-		{{"f", "ob"}, "ZjpvYg=="},
-		{{"Aladdin", "open sesame"}, "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="},
-		{{"test", "123\xc2\xa3"}, "dGVzdDoxMjPCow=="},
-		{{"\xff\xef", "\xfe\xbf>?"}, "/+86/r8+Pw=="},
+		{"f:", "Zjo="},
+		{"f:o", "Zjpv"},
+		{"f:ob", "ZjpvYg=="},
+		{"Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="},
+		{"test:123\xc2\xa3", "dGVzdDoxMjPCow=="},
+		{"\xff\xef:\xfe\xbf>?", "/+86/r8+Pw=="},
 	};
 	char data[256];
 	struct outcome out;
@@ -479,12 +478,12 @@ static void test_http_user(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		snprintf(data, sizeof(data), "%s%s", CONNECT, bad[i].fields);
-		check_http_refused(&user, data, strlen(data), bad[i].head);
+		check_http_refused(user, data, strlen(data), bad[i].head);
 	}
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		snprintf(data, sizeof(data), "%sProxy-Authorization: Basic %s\r\n\r\n", CONNECT,
 			 good[i].text);
-		feed(&out, PROXY_HTTP, &good[i].who, data, strlen(data));
+		feed(&out, PROXY_HTTP, good[i].who, data, strlen(data));
 		assert_int_equal(out.result, PROXY_READY);
 	}
 }
@@ -492,15 +491,15 @@ static void test_http_user(void **state)
 /* A user that is too long lets nobody in, and the longest one works. */
 static void test_http_user_longest(void **state)
 {
-	char name[PROXY_USER_MAX + 2], data[1024];
-	struct proxy_user who = {name, name};
+	char who[2 * PROXY_USER_MAX + 3], data[1024];
 	struct outcome out;
 	int n;
 
 	(void)state;
 	/* "nnn...n:nnn...n": the ':' is the first byte of its group, all other groups are alike. */
-	memset(name, 'n', sizeof(name));
-	name[PROXY_USER_MAX] = '\0';
+	memset(who, 'n', sizeof(who));
+	who[PROXY_USER_MAX] = ':';
+	who[2 * PROXY_USER_MAX + 1] = '\0';
 	n = snprintf(data, sizeof(data), "%sProxy-Authorization: Basic ", CONNECT);
 	for (int i = 0; i < 2 * PROXY_USER_MAX + 1; i += 3) {
 		const char *group = i == PROXY_USER_MAX ? "Om5u" : "bm5u";
@@ -509,11 +508,11 @@ static void test_http_user_longest(void **state)
 			      i + 3 > 2 * PROXY_USER_MAX + 1 ? "bg==" : group);
 	}
 	snprintf(data + n, sizeof(data) - (size_t)n, "\r\n\r\n");
-	feed(&out, PROXY_HTTP, &who, data, strlen(data));
+	feed(&out, PROXY_HTTP, who, data, strlen(data));
 	assert_int_equal(out.result, PROXY_READY);
-	name[PROXY_USER_MAX] = 'n';
-	name[PROXY_USER_MAX + 1] = '\0';
-	check_http_refused(&who, data, strlen(data), WANTED);
+	who[2 * PROXY_USER_MAX + 1] = 'n';
+	who[2 * PROXY_USER_MAX + 2] = '\0';
+	check_http_refused(who, data, strlen(data), WANTED);
 }
 
 /* A head of exactly PROXY_HEAD_MAX bytes passes, one byte more does not, whatever its lines. */
@@ -566,11 +565,11 @@ static void test_strangers(void **state)
 	struct outcome out;
 
 	(void)state;
-	feed(&out, PROXY_SOCKS5, &user, BYTES("CONNECT a:1 HTTP/1.1\r\n"));
+	feed(&out, PROXY_SOCKS5, user, BYTES("CONNECT a:1 HTTP/1.1\r\n"));
 	assert_int_equal(out.result, PROXY_REFUSED);
 	assert_int_equal(out.reply_bytes, sizeof(http) - 1);
 	assert_memory_equal(out.reply, http, sizeof(http) - 1);
-	feed(&out, PROXY_HTTP, &user, BYTES("\x05\x01\0"));
+	feed(&out, PROXY_HTTP, user, BYTES("\x05\x01\0"));
 	assert_int_equal(out.result, PROXY_REFUSED);
 	assert_int_equal(out.reply_bytes, sizeof(socks) - 1);
 	assert_memory_equal(out.reply, socks, sizeof(socks) - 1);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Clients of a forwarding port, SOCKS5 (RFC 1928) and HTTP CONNECT, and what such a port must do
 whoever the server is (test_dynamic.py: rstund, test_interop.py: the original)."""
+import base64
 import shutil
 import socket
 import struct
@@ -32,9 +33,18 @@ def socks_request(host, port):
     return b"\x05\x01\x00" + address + struct.pack(">H", port)
 
 
-def http_request(host, port):
+def http_request(host, port, auth=None):
     target = net.text((host, port))
-    return f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode()
+    field = ""
+    if auth is not None:
+        field = f"Proxy-Authorization: Basic {base64.b64encode(auth.encode()).decode()}\r\n"
+    return f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{field}\r\n".encode()
+
+
+def socks_login(auth):
+    """RFC 1929."""
+    user, password = (part.encode() for part in auth.split(":", 1))
+    return b"\x01" + bytes([len(user)]) + user + bytes([len(password)]) + password
 
 
 def dialogue(kind, target):
@@ -44,13 +54,19 @@ def dialogue(kind, target):
     return GREETING + socks_request(*target), b"\x05\x00" + SOCKS_OK
 
 
-def ask(entry, kind, target, early=b""):
+def ask(entry, kind, target, early=b"", auth=None):
     """A connection that has asked for the target and has no answer yet; `early` goes behind the
-    request, in one segment with it."""
+    request, in one segment with it. `auth` is USER:PASSWORD, which must be right."""
     conn = net.connect(entry)
     try:
         if kind == "HTTP":
-            conn.sendall(http_request(*target) + early)
+            conn.sendall(http_request(*target, auth) + early)
+        elif auth is not None:
+            conn.sendall(b"\x05\x02\x00\x02")
+            assert net.read_exactly(conn, 2) == b"\x05\x02"
+            conn.sendall(socks_login(auth))
+            assert net.read_exactly(conn, 2) == b"\x01\x00"
+            conn.sendall(socks_request(*target) + early)
         else:
             conn.sendall(GREETING)
             assert net.read_exactly(conn, 2) == b"\x05\x00"
@@ -65,9 +81,9 @@ def answered(kind):
     return HTTP_OK if kind == "HTTP" else SOCKS_OK
 
 
-def join(entry, kind, target, early=b""):
+def join(entry, kind, target, early=b"", auth=None):
     """A connection to the target."""
-    conn = ask(entry, kind, target, early)
+    conn = ask(entry, kind, target, early, auth)
     try:
         got = net.read_exactly(conn, len(answered(kind)))
         assert got == answered(kind), got
@@ -77,14 +93,35 @@ def join(entry, kind, target, early=b""):
     return conn
 
 
-def echo_flow(entry, kind, target, seed, size):
+def echo_flow(entry, kind, target, seed, size, auth=None):
     """net.echo_flow through a forwarding port."""
-    with join(entry, kind, target) as conn:
+    with join(entry, kind, target, auth=auth) as conn:
         sender = net.in_thread(net.send_and_finish, conn, seed, size)
         got = net.read_all(conn)
         sender.join()
     assert got.end == "eof" and got.size == size, f"{got} of {size}"
     assert got.hash == net.stream_hash(seed, size)
+
+
+def curl(kind, entry, url, auth=None):
+    """A finished curl that went through a forwarding port."""
+    user = ["--proxy-user", auth] if auth is not None else []
+    return subprocess.run(
+        ["curl", "-sS", "--fail", *CURL[kind], net.text(entry), *user, "--noproxy", "", url],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=limit(60), check=False)
+
+
+def web(conn):
+    """Answers one request of HTTP with 5 MiB."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += conn.recv(net.BLOCK)
+    conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+    net.send_and_finish(conn, 7, 5 * MIB)
+    return net.read_all(conn)
+
+
+needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 
 
 class ProxyTable:
@@ -189,23 +226,13 @@ class ProxyTable:
             conn.close()
         assert [upstream.accepted for upstream in upstreams] == [100, 100, 100]
 
-    @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+    @needs_curl
     @kinds
     def test_curl(self, make_link, tcp_upstream, kind):
-        def handler(conn):
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += conn.recv(net.BLOCK)
-            conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-            net.send_and_finish(conn, 7, 5 * MIB)
-            return net.read_all(conn)
-        upstream = tcp_upstream(handler)
+        upstream = tcp_upstream(web)
         link = make_link()
         entry = link.dynamic(kind)
         link.start()
-        done = subprocess.run(
-            ["curl", "-sS", "--fail", *CURL[kind], net.text(entry), "--noproxy", "",
-             f"http://localhost:{upstream.address[1]}/"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=limit(60), check=False)
+        done = curl(kind, entry, f"http://localhost:{upstream.address[1]}/")
         assert done.returncode == 0, done.stderr
         assert done.stdout == b"".join(net.stream(7, 5 * MIB))
