@@ -43,13 +43,13 @@ const struct field config_mapping_fields[] = {
 		.name = "local", .type = FIELD_STRING, .max = CONFIG_MAPPING_MAX,
 		.offset = offsetof(struct config_mapping_keys, local), .argument = "[HOST:]PORT",
 		.help = "Instead of spec: the client's side. What it listens on (out), or what it "
-			"connects to (in). For tcp it may be unix:/PATH.",
+			"connects to (in; or SOCKS5, HTTP). For tcp it may be unix:/PATH.",
 	},
 	{
 		.name = "remote", .type = FIELD_STRING, .max = CONFIG_MAPPING_MAX,
 		.offset = offsetof(struct config_mapping_keys, remote), .argument = "[HOST:]PORT",
 		.help = "Instead of spec: the server's side. What it connects to (out; ANY is its "
-			"default upstream), or what it listens on (in).",
+			"default upstream; or SOCKS5, HTTP), or what it listens on (in).",
 	},
 	{
 		.name = "proto", .type = FIELD_CHOICE,

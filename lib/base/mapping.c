@@ -106,7 +106,8 @@ struct mapping_side {
 	const char *word;  /* "local" or "remote" */
 	const char *wanted;
 	bool listens;      /* else it is dialled */
-	bool may_be_word;
+	bool may_be_any;   /* ANY */
+	bool may_be_asked; /* SOCKS5, HTTP */
 	const char *no_path; /* why it is no UNIX socket; NULL = it may be */
 	bool local_only;   /* loopback or unspecified addresses only */
 };
@@ -119,13 +120,15 @@ static const struct mapping_side mapping_out_local = {
 static const struct mapping_side mapping_out_remote = {
 	.word = "remote",
 	.wanted = "what the server connects to: [ip:]port, name:port, ANY, SOCKS5 or HTTP",
-	.may_be_word = true,
+	.may_be_any = true,
+	.may_be_asked = true,
 	.no_path = "a server connects to no path that a client names: make it the server's "
 		   "--tcp-upstream and write ANY",
 };
 static const struct mapping_side mapping_in_local = {
 	.word = "local",
-	.wanted = "what the client connects to: [ip:]port, name:port or unix:/path",
+	.wanted = "what the client connects to: [ip:]port, name:port, unix:/path, SOCKS5 or HTTP",
+	.may_be_asked = true,
 };
 static const struct mapping_side mapping_in_remote = {
 	.word = "remote",
@@ -191,12 +194,15 @@ static int mapping_parse_side(struct target *ret, const struct mapping_side *sid
 		return mapping_fail(text, "the %s address is missing at column %zu: write %s",
 				    side->word, column, side->wanted);
 	if (mapping_word(&target, field)) {
-		if (!side->may_be_word)
+		bool asked = target_is_asked(&target);
+
+		if (!(asked ? side->may_be_asked : side->may_be_any))
 			return mapping_fail(text,
-					    "%s at column %zu stands only as the remote of OUT: "
+					    "%s at column %zu stands only as the remote of OUT%s: "
 					    "write %s",
-					    quoted, column, side->wanted);
-		if (text->proto == MAPPING_UDP && target_is_asked(&target))
+					    quoted, column, asked ? " or the local of IN" : "",
+					    side->wanted);
+		if (text->proto == MAPPING_UDP && asked)
 			return mapping_fail(text, "%s at column %zu is for tcp only", quoted,
 					    column);
 		*ret = target;

@@ -2,9 +2,10 @@
 /*
  * A mapping as text and as a value: MODE^local^remote, tcp or udp. The grammar is the original's
  * (OUT^9000^ANY, IN^3000^0.0.0.0:18080, a bare port is on 127.0.0.1) plus host names on the side
- * that dials: the remote of OUT, the local of IN; and OUT^1080^SOCKS5, OUT^8118^HTTP, where each
- * connection says what it wants to reach (dynamic forwarding; a channel on the wire); and
- * unix:/path as the local side, because a server lets no peer name a path.
+ * that dials: the remote of OUT, the local of IN; and OUT^1080^SOCKS5, IN^SOCKS5^1080, the same
+ * with HTTP, where each connection says what it wants to reach (dynamic forwarding; OUT is a
+ * channel on the wire, IN a mapping as any); and unix:/path as the local side, because a server
+ * lets no peer name a path.
  */
 #pragma once
 
@@ -29,7 +30,8 @@ enum mapping_proto {
 struct mapping {
 	enum mapping_mode mode;
 	enum mapping_proto proto;
-	struct target local;  /* OUT: the address to listen on; IN: what the client dials */
+	/* OUT: the address to listen on; IN: what the client dials, or who asks for it. */
+	struct target local;
 	/* OUT: what the server dials, TARGET_DEFAULT = ANY, or who asks; IN: where it listens. */
 	struct target remote;
 };
@@ -39,10 +41,10 @@ struct mapping {
  * On failure returns RSTUN_E_MALFORMED and writes into `error` one sentence that names what is
  * wrong, where in the text, and what would be right, e.g.
  *   OUT^9000^90000: port 90000 at column 10 is not in 1..65535
- * Checked here: three fields; known mode; ANY, SOCKS5 and HTTP only as the remote of OUT, the last
- * two for tcp only; names only where they are dialled; unix:/path only as the local side, for tcp
- * only; the remote of IN is loopback, unspecified or a bare port; port 0 only where it means "pick
- * one" (the listening side).
+ * Checked here: three fields; known mode; ANY only as the remote of OUT; SOCKS5 and HTTP only there
+ * and as the local of IN, for tcp only; names only where they are dialled; unix:/path only as the
+ * local side, for tcp only; the remote of IN is loopback, unspecified or a bare port; port 0 only
+ * where it means "pick one" (the listening side).
  */
 int mapping_parse(struct mapping *ret, enum mapping_proto proto, const char *text,
 		  size_t text_bytes, char error[MAPPING_ERROR_SIZE]);

@@ -273,7 +273,9 @@ void client_config_free(struct client_config *c)
 	field_free(client_config_fields, client_config_field_count, c);
 	free(c->servers);
 	free(c->mappings);
+	free(c->permits);
 	c->servers = NULL;
 	c->mappings = NULL;
-	c->server_count = c->mapping_count = 0;
+	c->permits = NULL;
+	c->server_count = c->mapping_count = c->permit_count = 0;
 }

@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/field.h"
 #include "base/mapping.h"
+#include "config/permit.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,7 +93,8 @@ struct client_config {
 	uint64_t hop_interval_ms;  /* 0 = off */
 	char *proxy_auth;          /* USER:PASSWORD of who may ask a SOCKS5 or HTTP listener */
 	char *proxy_auth_file;
-	char **dot_servers;        /* lists: NULL or NULL-terminated */
+	char **permit_remote_open; /* lists: NULL or NULL-terminated */
+	char **dot_servers;
 	char **dns_servers;
 	char **sni_names;
 	int congestion;
@@ -109,6 +111,8 @@ struct client_config {
 	size_t server_count;
 	struct mapping *mappings;  /* tcp first, in the order given */
 	size_t mapping_count;
+	struct permit *permits;    /* of permit_remote_open */
+	size_t permit_count;
 	struct address bind_address;
 	uint8_t pin_sha256[32];
 	bool has_pin;

@@ -50,10 +50,12 @@ int config_check_password(const char *password, char *error, size_t size)
 /* The sentences never show any of it. */
 int config_check_proxy_auth(const char *auth, char *error, size_t size)
 {
-	size_t bytes = auth != NULL ? strlen(auth) : 0, user = auth != NULL ? strcspn(auth, ":") : 0;
+	size_t bytes, user;
 
 	if (auth == NULL)
 		return 0;
+	bytes = strlen(auth);
+	user = strcspn(auth, ":");
 	if (user == bytes || user == 0 || user + 1 == bytes)
 		return config_wrong(error, size, "it is not USER:PASSWORD, neither of them empty");
 	if (user > CONFIG_PROXY_USER_MAX || bytes - user - 1 > CONFIG_PROXY_USER_MAX)
@@ -345,6 +347,32 @@ int config_check_servers(struct target **ret, size_t *ret_count, const char *tex
 	memcpy(copy, servers, count * sizeof(*copy));
 	free(*ret);
 	*ret = copy;
+	*ret_count = count;
+	return 0;
+}
+
+int config_check_permits(struct permit **ret, size_t *ret_count, char *const *texts, char *error,
+			 size_t size)
+{
+	struct permit *permits;
+	size_t count = 0;
+	int rv = 0;
+
+	while (texts != NULL && texts[count] != NULL)
+		count++;
+	permits = calloc(count + 1, sizeof(*permits));
+	if (permits == NULL) {
+		config_wrong(error, size, "%s", rstun_strerror(RSTUN_E_NOMEM));
+		return RSTUN_E_NOMEM;
+	}
+	for (size_t i = 0; i < count && rv == 0; i++)
+		rv = permit_parse(&permits[i], texts[i], error, size);
+	if (rv != 0) {
+		free(permits);
+		return rv;
+	}
+	free(*ret);
+	*ret = permits;
 	*ret_count = count;
 	return 0;
 }

@@ -14,6 +14,7 @@
 #define CONFIG_DAY_MS UINT64_C(86400000)
 #define CONFIG_YEAR_MS UINT64_C(31536000000)
 #define CONFIG_MAPPINGS_MAX (1024 * 1024) /* bytes: thousands of mappings */
+#define CONFIG_PERMITS_MAX 65536          /* bytes */
 #define CONFIG_WORKERS_MAX 256            /* the first byte of a connection ID names the worker */
 
 static const char *const config_ciphers[] = {
@@ -143,6 +144,14 @@ static int client_check_proxy_auth_file(void *config, char *error, size_t size)
 		return 0;
 	snprintf(error, size, "standard input is for the password: name a file");
 	return RSTUN_E_MALFORMED;
+}
+
+static int client_check_permits(void *config, char *error, size_t size)
+{
+	struct client_config *c = config;
+
+	return config_check_permits(&c->permits, &c->permit_count, c->permit_remote_open, error,
+				    size);
 }
 
 static int client_check_bind(void *config, char *error, size_t size)
@@ -380,8 +389,9 @@ const struct field client_config_fields[] = {
 			"127.0.0.1:9000 here and leads to the server's default upstream; "
 			"OUT^9000^10.0.0.5:80 to that address, as the server sees it. "
 			"IN^3000^0.0.0.0:18080 listens on the server and leads to 127.0.0.1:3000 "
-			"here. What is connected to may be a host name. Quote the text: some "
-			"shells treat ^ specially.",
+			"here. OUT^1080^SOCKS5 and IN^SOCKS5^1080, or HTTP, lead where each "
+			"connection asks for. What is connected to may be a host name. Quote the "
+			"text: some shells treat ^ specially.",
 	},
 	{
 		.name = "udp-mappings", .short_name = 'u', .type = FIELD_STRING,
@@ -474,6 +484,16 @@ const struct field client_config_fields[] = {
 		.offset = offsetof(struct client_config, proxy_auth_file), .argument = "FILE",
 		.check = client_check_proxy_auth_file,
 		.help = "Read USER:PASSWORD from FILE, which only its owner may read.",
+	},
+	{
+		.name = "permit-remote-open", .type = FIELD_LIST, .max = CONFIG_PERMITS_MAX,
+		.offset = offsetof(struct client_config, permit_remote_open),
+		.argument = "HOST:PORT,...", .check = client_check_permits,
+		.help = "What connections to a mapping IN^SOCKS5^... or IN^HTTP^... may reach from "
+			"here; without it, nothing. HOST is a name, an address, a "
+			"network such as 10.0.0.0/8, or * for any, IPv6 in brackets; PORT may be * "
+			"too. A name permits what is asked for by that name, wherever it leads, "
+			"and nothing that is asked for by address.",
 	},
 	{
 		.name = "dot", .type = FIELD_LIST,

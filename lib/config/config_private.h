@@ -24,3 +24,6 @@ int config_check_mappings(enum mapping_proto proto, const char *text, char *erro
 /* Frees what *ret held and replaces it by a new array. */
 int config_check_servers(struct target **ret, size_t *ret_count, const char *text, char *error,
 			 size_t size);
+/* The same. */
+int config_check_permits(struct permit **ret, size_t *ret_count, char *const *texts, char *error,
+			 size_t size);

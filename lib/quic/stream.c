@@ -230,6 +230,11 @@ bool quic_stream_at_end(const struct quic_stream *s)
 	return s->rx_fin && !s->rx_discard && chunk_queue_bytes(&s->rx) == 0;
 }
 
+bool quic_stream_is_whole(const struct quic_stream *s)
+{
+	return s->rx_fin && !s->rx_discard;
+}
+
 /* ---- sending ---- */
 
 size_t quic_stream_room(const struct quic_stream *s)

@@ -53,6 +53,8 @@ size_t quic_stream_read(struct quic_stream *s, void *buf, size_t bytes);
 void quic_stream_consume(struct quic_stream *s, size_t bytes);
 /* The peer's FIN arrived and every byte before it has been consumed. */
 bool quic_stream_at_end(const struct quic_stream *s);
+/* It arrived: nothing follows what is waiting. */
+bool quic_stream_is_whole(const struct quic_stream *s);
 
 /* ---- sending ---- */
 size_t quic_stream_room(

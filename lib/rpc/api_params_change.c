@@ -162,7 +162,8 @@ static const char *const api_lifetimes[] = {
 	    "Or in parts: out listens here and leads there, in the other way round.", OPTIONAL,    \
 	    .choices = rpc_mode_names, .argument = "MODE"),                                        \
 	ROW(STRING, tag, "local", in local,                                                        \
-	    "Address on this side: where out listens, what in connects to.", .max = 512,           \
+	    "Address on this side: where out listens, what in connects to (or SOCKS5, HTTP).",     \
+	    .max = 512,                                                                            \
 	    .argument = "[IP:]PORT"),                                                              \
 	ROW(STRING, tag, "remote", in remote,                                                      \
 	    "Address on the server's side; ANY is its default upstream.", .max = 512,              \

@@ -251,6 +251,15 @@ static bool client_mapping_is_of_program(const struct client_mapping *m)
 
 /* ---- beginning and end ---- */
 
+/* What works for nobody, or for everybody, is most likely not what was meant. */
+static void client_mapping_warn_shut(const struct client_mapping *m)
+{
+	if (m->client->config->permit_count == 0)
+		log_warn(m->client->env->log, m->scope,
+			 "whoever connects to it reaches nothing: --permit-remote-open says what "
+			 "may be reached");
+}
+
 static void client_mapping_warn_open(const struct client_mapping *m)
 {
 	char text[ADDRESS_TEXT_SIZE];
@@ -264,6 +273,8 @@ static void client_mapping_warn_open(const struct client_mapping *m)
 
 static int client_mapping_listen(struct client_mapping *m, int fd)
 {
+	if (target_is_asked(&m->mapping.local))
+		client_mapping_warn_shut(m);
 	if (m->mapping.mode == MAPPING_IN || m->mapping.local.kind == TARGET_DEFAULT) {
 		if (fd >= 0)
 			close(fd);
@@ -291,6 +302,8 @@ int client_mapping_new(struct client_mapping **ret, struct client *c, uint64_t i
 		.on_idle = client_mapping_on_idle,
 		.on_associate = client_mapping_on_associate,
 		.proxy_auth = c->config->proxy_auth,
+		.permits = c->config->permits,
+		.permit_count = c->config->permit_count,
 		.user = m,
 	};
 	char text[MAPPING_TEXT_SIZE];

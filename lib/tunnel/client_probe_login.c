@@ -99,11 +99,34 @@ static void client_probe_on_local(void *user, const struct dial_result *result)
 				    rstun_strerror(err));
 }
 
+/* Nothing is dialled before a connection asks. */
+static void client_probe_report_asked(struct client_probe *p)
+{
+	const struct client_config *config = p->client->config;
+	const struct field *row = field_find(client_config_fields, client_config_field_count,
+					     "permit-remote-open");
+	char permits[256];
+
+	if (config->permit_count == 0)
+		client_probe_report(p, PROBE_FAILED, RSTUN_E_ACCESS_DENIED,
+				    "each connection says by %s what it wants to reach, and "
+				    "--permit-remote-open of the client permits nothing",
+				    p->target);
+	else
+		client_probe_report(p, PROBE_SKIPPED, 0,
+				    "each connection says by %s what it wants to reach; permitted "
+				    "is %s",
+				    p->target, field_get(row, config, permits, sizeof(permits)));
+}
+
 static void client_probe_dial_local(struct client_probe *p)
 {
 	target_format(p->target, sizeof(p->target), &p->mapping.local);
-	dial_resolve(&p->dial, p->client->dial_resolver, &p->mapping.local, client_probe_on_local,
-		     p);
+	if (target_is_asked(&p->mapping.local))
+		client_probe_report_asked(p);
+	else
+		dial_resolve(&p->dial, p->client->dial_resolver, &p->mapping.local,
+			     client_probe_on_local, p);
 }
 
 /* ---- what an answer means ---- */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A TCP flow from its first moment to its end. An accepted one is a relay at once; a dialled one
- * first reads its header (channels only) and looks up its target while the stream is ours, then
- * hands the stream to a relay. The struct is the relay's owner and frees itself in on_done; whoever
- * called us may find it gone when a call returns.
+ * first reads its header (channels only) and looks up its target while the stream is ours, or has
+ * it asked (flow_reverse), then hands the stream to a relay. The struct is the relay's owner and
+ * frees itself in on_done; whoever called us may find it gone when a call returns.
  */
 #include "tunnel/flow_tcp_private.h"
 
@@ -19,6 +19,7 @@
 #include "tunnel/dial.h"
 #include "tunnel/egress.h"
 #include "tunnel/env.h"
+#include "tunnel/flow_reverse.h"
 #include "tunnel/flows.h"
 #include "tunnel/limits.h"
 #include "tunnel/proxy_header.h"
@@ -90,6 +91,7 @@ void flow_tcp_finish(struct flow_tcp *t, enum flow_error error)
 	f->tcp_count--;
 	loop_timer_cancel(&t->header_timer);
 	dial_cancel(&t->dial);
+	flow_reverse_free(t->reverse, error);
 	free(t->target);
 	free(t);
 	if (program.on_cut != NULL)
@@ -245,6 +247,21 @@ static int flow_tcp_on_socket(void *user, int fd, const struct address *to)
 	return egress_apply(user, fd, to);
 }
 
+/* The stream goes to a relay, with the end that was dialled for it. */
+static void flow_tcp_join(struct flow_tcp *t, struct end *tcp)
+{
+	struct quic_stream *stream = t->stream;
+	struct end *quic;
+
+	t->stream = NULL; /* aborted on failure */
+	if (quic_end_new(&quic, stream, t->set->tunnel.peer_is_original) != 0) {
+		tcp->ops->free(tcp);
+		flow_tcp_finish(t, FLOW_LIMIT);
+	} else if (flow_tcp_start(t, tcp, quic) != 0) {
+		flow_tcp_finish(t, FLOW_LIMIT);
+	}
+}
+
 static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 {
 	struct flows *f = t->set;
@@ -259,25 +276,16 @@ static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 		.user = f->config.egress,
 		.preface = header,
 	};
-	struct end *tcp, *quic;
+	struct end *tcp;
 
 	/* The tunnel is there as long as the stream is. */
 	if (t->proxied)
 		params.preface_bytes = proxy_header_put(header, quic_conn_remote(f->tunnel.conn),
 							quic_conn_local(f->tunnel.conn));
-	if (tcp_end_connect(&tcp, &params) != 0) {
+	if (tcp_end_connect(&tcp, &params) != 0)
 		flow_tcp_fail(t, FLOW_LIMIT);
-		return;
-	}
-	if (quic_end_new(&quic, t->stream, f->tunnel.peer_is_original) != 0) {
-		t->stream = NULL; /* aborted by then */
-		tcp->ops->free(tcp);
-		flow_tcp_finish(t, FLOW_LIMIT);
-		return;
-	}
-	t->stream = NULL;
-	if (flow_tcp_start(t, tcp, quic) != 0)
-		flow_tcp_finish(t, FLOW_LIMIT);
+	else
+		flow_tcp_join(t, tcp);
 }
 
 static void flow_tcp_on_resolved(void *user, const struct dial_result *result)
@@ -368,9 +376,50 @@ static const struct quic_stream_ops flow_tcp_stream_ops = {
 	.on_close = flow_tcp_on_stream_close,
 };
 
+static void flow_tcp_on_target(void *user, const struct target *target)
+{
+	flow_tcp_set_target(user, target);
+}
+
+/* What was asked for has been dialled, or it is over. */
+static void flow_tcp_on_asked(void *user, enum flow_error error, struct quic_stream *stream, int fd)
+{
+	struct flow_tcp *t = user;
+	struct end *tcp;
+
+	flow_reverse_free(t->reverse, error);
+	t->reverse = NULL;
+	t->stream = stream;
+	if (stream == NULL)
+		flow_tcp_finish(t, error);
+	else if (tcp_end_new(&tcp, t->set->config.env->loop, fd) != 0)
+		flow_tcp_fail(t, FLOW_LIMIT);
+	else
+		flow_tcp_join(t, tcp);
+}
+
+static const struct flow_reverse_ops flow_tcp_reverse_ops = {
+	.on_target = flow_tcp_on_target,
+	.on_done = flow_tcp_on_asked,
+};
+
+static void flow_tcp_ask(struct flow_tcp *t)
+{
+	struct quic_stream *stream = t->stream;
+
+	t->stream = NULL;
+	if (flow_reverse_new(&t->reverse, t->set, t->fixed->kind, stream, &flow_tcp_reverse_ops,
+			     t) != 0)
+		flow_tcp_finish(t, FLOW_LIMIT);
+	else
+		flow_reverse_start(t->reverse);
+}
+
 static void flow_tcp_begin(struct flow_tcp *t)
 {
-	if (t->reading_header)
+	if (t->fixed != NULL && target_is_asked(t->fixed))
+		flow_tcp_ask(t);
+	else if (t->reading_header)
 		flow_tcp_on_readable(t->stream, t);
 	else
 		flow_tcp_lead(t, t->fixed);

@@ -12,6 +12,8 @@
 
 #include <sys/queue.h>
 
+struct flow_reverse;
+
 struct flow_tcp {
 	LIST_ENTRY(flow_tcp) link;
 	struct flows *set;
@@ -23,6 +25,7 @@ struct flow_tcp {
 	struct dial dial;
 	const struct target *fixed, *fallback; /* of the owner of the flows; each may be NULL */
 	bool reading_header;
+	struct flow_reverse *reverse; /* has the stream while it is asked; or NULL */
 	struct loop_timer header_timer;
 	TAILQ_ENTRY(flow_tcp) queue_link;
 	bool queued; /* its dial waits for a later turn of the loop */

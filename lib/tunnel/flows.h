@@ -27,6 +27,7 @@ struct flow_asked;
 struct flow_associate;
 struct flow_tcp;
 struct flow_udp;
+struct permit;
 struct quic_conn;
 struct quic_stream;
 struct resolver;
@@ -80,6 +81,9 @@ struct flows_config {
 	enum flow_answer (*on_request)(void *user, struct flow_request *request,
 				       struct flow_program *ret_program);
 	const char *proxy_auth; /* who may ask, USER:PASSWORD; NULL = everybody. Borrowed */
+	/* What streams of the peer's may ask to be joined to. Borrowed. */
+	const struct permit *permits;
+	size_t permit_count;
 	void *user;
 };
 
@@ -206,7 +210,8 @@ void flows_detach(struct flows *f);
 void flows_resume(struct flows *f);
 
 /* A stream of the peer's: joins it to `fixed`, to the target at its beginning when `header`, or to
- * `fallback` (dial_choose). Takes the stream over. UDP streams always begin with a target. */
+ * `fallback` (dial_choose). A `fixed` of SOCKS5 or HTTP: the stream begins with such a client's
+ * request, which is answered. Takes the stream over. UDP streams always begin with a target. */
 void flows_dial_tcp(struct flows *f, struct quic_stream *stream, const struct target *fixed,
 		    bool header, const struct target *fallback);
 void flows_dial_udp(struct flows *f, struct quic_stream *stream, const struct target *fixed,

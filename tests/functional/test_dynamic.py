@@ -446,13 +446,6 @@ def test_udp_is_refused(forward, control, daemon, kind):
     assert "tcp only" in done.err, done
 
 
-@pytest.mark.parametrize("spec", ["IN^SOCKS5^1080", "IN^1080^HTTP", "OUT^SOCKS5^1080"])
-def test_it_stands_only_as_the_remote_of_out(forward, control, spec):
-    with pytest.raises(Error) as refused:
-        control.call("mapping.add", spec=spec)
-    assert "only as the remote of OUT" in refused.value.message, refused.value
-
-
 @kinds
 def test_configuration_file(make_daemon, fleet, tmp_path, tcp_upstream, kind):
     upstream = tcp_upstream(net.echo)

@@ -13,7 +13,7 @@ from harness import net
 from harness.control import RSTUNCTL
 from harness.daemon import RSTUN, RSTUND, limit, log_password
 from harness.link import Link
-from harness.proxy import ProxyTable
+from harness.proxy import ProxyTable, ReverseTable
 from harness.table import TcpTable, UdpTable
 from test_cli import quick_start
 from test_dynamic import Association
@@ -39,6 +39,10 @@ class TestOriginalServerDynamic(ProxyTable):
         link.start()
         with Association(entry) as association:
             assert association.reply[1] != 0
+
+
+class TestOriginalServerReverse(ReverseTable):
+    sides = {"server": "rstun", "client": "rstund"}
 
 
 class TestOriginalClientTcp(TcpTable):

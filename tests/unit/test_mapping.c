@@ -48,6 +48,10 @@ static void test_right(void **state)
 		{"OUT^1080^SOCKS5", "OUT^127.0.0.1:1080^SOCKS5"},
 		{"IN^1^2", "IN^127.0.0.1:1^127.0.0.1:2"},
 		{"OUT^[::]:8118^http", "OUT^[::]:8118^HTTP"},
+		{"IN^2^1", "IN^127.0.0.1:2^127.0.0.1:1"},
+		{"IN^socks5^0.0.0.0:1080", "IN^SOCKS5^0.0.0.0:1080"},
+		{"IN^3^1", "IN^127.0.0.1:3^127.0.0.1:1"},
+		{"IN^HTTP^8118", "IN^HTTP^127.0.0.1:8118"},
 	};
 	char error[MAPPING_ERROR_SIZE], buf[MAPPING_TEXT_SIZE];
 
@@ -91,9 +95,12 @@ static const struct {
 	{"OUT^^ANY",
 	 "OUT^^ANY: the local address is missing at column 5: write the [ip:]port or unix:/path "
 	 "that the client listens on"},
-	{"IN^SOCKS5^80",
-	 "IN^SOCKS5^80: SOCKS5 at column 4 stands only as the remote of OUT: write what the client "
-	 "connects to: [ip:]port, name:port or unix:/path"},
+	{"IN^80^SOCKS5",
+	 "IN^80^SOCKS5: SOCKS5 at column 7 stands only as the remote of OUT or the local of IN: "
+	 "write the [ip:]port that the server listens on"},
+	{"OUT^HTTP^80",
+	 "OUT^HTTP^80: HTTP at column 5 stands only as the remote of OUT or the local of IN: write "
+	 "the [ip:]port or unix:/path that the client listens on"},
 	{"^^",
 	 "^^: the mode is missing at column 1: write OUT or IN"},
 	{"^9000^ANY",
@@ -236,7 +243,7 @@ static const struct {
 	 "[ip:]port that the server listens on"},
 	{"IN^ANY^18080",
 	 "IN^ANY^18080: ANY at column 4 stands only as the remote of OUT: write what the "
-	 "client connects to: [ip:]port, name:port or unix:/path"},
+	 "client connects to: [ip:]port, name:port, unix:/path, SOCKS5 or HTTP"},
 	{"IN^0^18080",
 	 "IN^0^18080: port 0 at column 4 is not in 1..65535"},
 	{"IN^127.0.0.1:0^18080",
@@ -265,7 +272,7 @@ static const struct {
 	 "the server listens on"},
 	{"IN^^18080",
 	 "IN^^18080: the local address is missing at column 4: write what the client "
-	 "connects to: [ip:]port, name:port or unix:/path"},
+	 "connects to: [ip:]port, name:port, unix:/path, SOCKS5 or HTTP"},
 	{"IN^3000",
 	 "IN^3000: '^' and a third field are missing at column 8: write MODE^local^remote, "
 	 "such as OUT^9000^ANY"},
@@ -394,6 +401,8 @@ static void test_ranges(void **state)
 	assert_int_equal(mapping_parse(&m, MAPPING_UDP, "OUT^1^SOCKS5", 12, error),
 			 RSTUN_E_MALFORMED);
 	assert_string_equal(error, "OUT^1^SOCKS5: SOCKS5 at column 7 is for tcp only");
+	assert_int_equal(mapping_parse(&m, MAPPING_UDP, "IN^http^1", 9, error), RSTUN_E_MALFORMED);
+	assert_string_equal(error, "IN^http^1: http at column 4 is for tcp only");
 }
 
 static void test_parsed_ranges(void **state)

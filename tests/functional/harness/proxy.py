@@ -11,6 +11,7 @@ import pytest
 
 from . import net
 from .daemon import limit
+from .link import Link
 
 KINDS = ("SOCKS5", "HTTP")
 GREETING = b"\x05\x01\x00"
@@ -121,7 +122,33 @@ def web(conn):
     return net.read_all(conn)
 
 
+class ReverseLink(Link):
+    """Its forwarding ports are the server's: what they reach is what the client permits."""
+
+    def __init__(self, fleet, permits="*:*", client_args=(), **options):
+        super().__init__(fleet, client_args=[*client_args, "--permit-remote-open", permits],
+                         **options)
+
+    def dynamic(self, kind):
+        entry = (self.ip, net.free_port())
+        self._entries.append(("tcp", "IN", entry))
+        self.mappings["tcp"].append(f"IN^{kind}^{net.text(entry)}")
+        return entry
+
+
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+
+
+def refusal(entry, kind, target, auth=None):
+    """What one is told who is not connected: the code of SOCKS5 or the status of HTTP."""
+    with ask(entry, kind, target, auth=auth) as conn:
+        got = net.read_all(conn)
+    assert got.end == "eof", (got, got.head)
+    if kind == "HTTP":
+        assert got.head.startswith(b"HTTP/1.1 "), got.head
+        return int(got.head.split()[1])
+    assert got.head[:1] == b"\x05" and got.size == 10, got.head
+    return got.head[1]
 
 
 class ProxyTable:
@@ -236,3 +263,21 @@ class ProxyTable:
         done = curl(kind, entry, f"http://localhost:{upstream.address[1]}/")
         assert done.returncode == 0, done.stderr
         assert done.stdout == b"".join(net.stream(7, 5 * MIB))
+
+
+class ReverseTable(ProxyTable):
+    """The same through a port of the server's, whoever that is."""
+    link_kind = ReverseLink
+
+    @kinds
+    def test_refused_target(self, make_link, tcp_upstream, kind):
+        """"Connected" is said when it is; otherwise why not."""
+        upstream = tcp_upstream(net.echo)
+        link = make_link()
+        entry = link.dynamic(kind)
+        link.start()
+        refused, unknown = {"SOCKS5": (5, 4), "HTTP": (502, 502)}[kind]
+        for host in (net.V4, net.V6, "localhost"):
+            assert refusal(entry, kind, (host, net.free_port())) == refused
+        assert refusal(entry, kind, ("nowhere.invalid", 80)) == unknown
+        echo_flow(entry, kind, upstream.address, 1, 1000)
