@@ -9,6 +9,7 @@
  */
 #include "librstun_private.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "relay/end.h"
 #include "tunnel/client.h"
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #define LIBRSTUN_CHANNEL_IOV 16
+#define LIBRSTUN_CHANNEL_CLOSE_MS 60000 /* as Linux has for sockets: tcp_fin_timeout */
 
 enum {
 	LIBRSTUN_CHANNEL_OPEN = 1 << 0,
@@ -128,7 +130,7 @@ static void librstun_channel_fail(struct rstun_channel *ch, int error, const cha
 /* Closes it when both directions are over. */
 static void librstun_channel_settle(struct rstun_channel *ch)
 {
-	if (ch->end == NULL || !librstun_channel_at_end(ch) ||
+	if (ch->end == NULL || (!ch->unwanted && !librstun_channel_at_end(ch)) ||
 	    (ch->refused == 0 && !ch->end->ops->drained(ch->end)))
 		return;
 	ch->closed = true;
@@ -257,7 +259,7 @@ int librstun_channel_new(struct rstun_channel **ret, struct librstun_owner *owne
 
 	if (ch == NULL)
 		return RSTUN_E_NOMEM;
-	err = librstun_copy_ops(&ch->ops, sizeof(ch->ops), ops, ops->size);
+	err = ops == NULL ? 0 : librstun_copy_ops(&ch->ops, sizeof(ch->ops), ops, ops->size);
 	if (err != 0) {
 		free(ch);
 		return err;
@@ -402,6 +404,20 @@ int rstun_channel_finish(struct rstun_channel *channel)
 	return 0;
 }
 
+int rstun_channel_error(const struct rstun_channel *channel, const char **ret_text)
+{
+	int err = librstun_enter(channel->owner->context);
+
+	if (err != 0)
+		return err;
+	err = channel->error != 0 ? channel->error : channel->refused;
+	if (ret_text != NULL)
+		*ret_text = channel->text[0] != '\0' ? channel->text
+			    : err != 0		     ? rstun_strerror(err)
+						     : "";
+	return err;
+}
+
 int rstun_channel_abort(struct rstun_channel *channel)
 {
 	int err = librstun_enter(channel->owner->context);
@@ -425,8 +441,85 @@ void rstun_channel_free(struct rstun_channel *channel)
 						  ? FLOW_OK
 						  : FLOW_RESET);
 	loop_task_cancel(&channel->owner->context->loop, &channel->task);
+	if (channel->closing)
+		loop_timer_cancel(&channel->close_timer);
+	if (channel->bufferevent != NULL)
+		librstun_bufferevent_detach(channel->bufferevent);
 	LIST_REMOVE(channel, link);
 	channel->freed = true;
 	if (!channel->telling)
 		free(channel);
+}
+
+/* ---- closing without an owner ---- */
+
+/* The far side is not heard any more. */
+static void librstun_channel_stop_reading(struct rstun_channel *ch)
+{
+	if (ch->end == NULL || ch->unwanted || librstun_channel_at_end(ch))
+		return;
+	ch->unwanted = true;
+	ch->end->ops->stop_reading(ch->end, FLOW_RESET);
+	librstun_channel_settle(ch);
+}
+
+static void librstun_channel_on_unwanted(struct rstun_channel *ch, void *user)
+{
+	(void)user;
+	librstun_channel_stop_reading(ch);
+}
+
+static void librstun_channel_on_close_timer(void *user)
+{
+	librstun_channel_stop_reading(user);
+}
+
+static void librstun_channel_on_far_end(struct rstun_channel *ch, void *user)
+{
+	(void)user;
+	librstun_channel_settle(ch);
+}
+
+static void librstun_channel_on_gone(struct rstun_channel *ch, void *user)
+{
+	(void)user;
+	rstun_channel_free(ch);
+}
+
+static void librstun_channel_on_lost(struct rstun_channel *ch, void *user, int error,
+				     const char *text)
+{
+	(void)user;
+	(void)error;
+	(void)text;
+	rstun_channel_free(ch);
+}
+
+static const struct rstun_channel_ops librstun_channel_closing = {
+	.size = sizeof(librstun_channel_closing),
+	.on_readable = librstun_channel_on_unwanted,
+	.on_end = librstun_channel_on_far_end,
+	.on_closed = librstun_channel_on_gone,
+	.on_error = librstun_channel_on_lost,
+};
+
+void librstun_channel_close(struct rstun_channel *ch)
+{
+	struct loop *loop = &ch->owner->context->loop;
+
+	if (ch->end == NULL) {
+		rstun_channel_free(ch);
+		return;
+	}
+	ch->ops = librstun_channel_closing;
+	ch->finished = true;
+	ch->end->ops->finish(ch->end);
+	loop_timer_init(&ch->close_timer, loop, librstun_channel_on_close_timer, ch);
+	loop_timer_arm(&ch->close_timer,
+		       clock_after(loop_now(loop), clock_ms(LIBRSTUN_CHANNEL_CLOSE_MS)));
+	ch->closing = true;
+	if (librstun_channel_has_bytes(ch))
+		librstun_channel_stop_reading(ch);
+	else
+		librstun_channel_settle(ch);
 }

@@ -27,19 +27,22 @@ _Static_assert((int)RSTUN_STATE_IDLE == (int)TUNNEL_IDLE &&
 		       (int)RSTUN_STATE_FAILED == (int)TUNNEL_FAILED &&
 		       (int)RSTUN_STATE_STOPPED == (int)TUNNEL_STOPPED,
 	       "enum rstun_state is enum tunnel_state");
+_Static_assert((int)RSTUN_TCP == (int)MAPPING_TCP && (int)RSTUN_UDP == (int)MAPPING_UDP &&
+		       (int)RSTUN_IN == (int)MAPPING_IN && (int)RSTUN_OUT == (int)MAPPING_OUT,
+	       "enum rstun_proto and rstun_mode are those of mappings");
 
 /* ---- what is told ---- */
 
 static void librstun_client_on_task(void *user)
 {
 	struct rstun_client *client = user;
-	struct librstun_change *c;
+	struct librstun_note *note;
 
 	client->telling = true;
-	while (!client->freed && (c = STAILQ_FIRST(&client->changes)) != NULL) {
-		STAILQ_REMOVE_HEAD(&client->changes, link);
-		client->ops.on_state(client, client->user, &c->change);
-		free(c);
+	while (!client->freed && (note = STAILQ_FIRST(&client->notes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&client->notes, link);
+		note->tell(client, note);
+		free(note);
 	}
 	if (!client->freed && client->stopped) {
 		client->stopped = false;
@@ -51,20 +54,42 @@ static void librstun_client_on_task(void *user)
 		free(client);
 }
 
-static void librstun_client_on_event(void *user, const struct tunnel_event *event)
+struct librstun_note *librstun_note(struct rstun_client *client,
+				    void (*tell)(struct rstun_client *client,
+						 const struct librstun_note *note))
 {
-	struct rstun_client *client = user;
+	struct librstun_note *note = calloc(1, sizeof(*note));
+
+	if (note == NULL)
+		return NULL;
+	note->tell = tell;
+	STAILQ_INSERT_TAIL(&client->notes, note, link);
+	loop_task_schedule(&client->owner.context->loop, &client->task);
+	return note;
+}
+
+uint64_t librstun_mapping(const struct rstun_client *client, uint64_t id)
+{
+	return id <= client->last_id ? id : 0;
+}
+
+static void librstun_client_tell_state(struct rstun_client *client,
+				       const struct librstun_note *note)
+{
+	client->ops.on_state(client, client->user, &note->state.change);
+}
+
+static void librstun_client_note_state(struct rstun_client *client,
+				       const struct tunnel_event *event)
+{
+	struct librstun_note *note = librstun_note(client, librstun_client_tell_state);
 	struct librstun_change *c;
 
-	if (event->type == TUNNEL_EVENT_STATE && event->state.now == TUNNEL_STOPPED)
-		librstun_acceptor_forget(client, event->id);
-	if (event->type != TUNNEL_EVENT_STATE || client->ops.on_state == NULL)
+	if (note == NULL)
 		return;
-	c = calloc(1, sizeof(*c));
-	if (c == NULL)
-		return;
+	c = &note->state;
 	c->change = (struct rstun_state_change){
-		.mapping = event->id <= client->last_id ? event->id : 0,
+		.mapping = librstun_mapping(client, event->id),
 		.before = (enum rstun_state)event->state.prev,
 		.now = (enum rstun_state)event->state.now,
 		.error = event->error,
@@ -75,7 +100,8 @@ static void librstun_client_on_event(void *user, const struct tunnel_event *even
 		.next_retry_ms = event->state.next_retry_ms,
 		.attempt = event->state.attempt,
 		.unverified = event->state.unverified,
-		.proto = event->proto == MAPPING_UDP ? RSTUN_UDP : RSTUN_TCP,
+		.proto = (enum rstun_proto)event->proto,
+		.mode = (enum rstun_mode)event->mode,
 	};
 	snprintf(c->text, sizeof(c->text), "%s", event->text);
 	snprintf(c->software, sizeof(c->software), "%s", event->state.peer_software);
@@ -83,8 +109,18 @@ static void librstun_client_on_event(void *user, const struct tunnel_event *even
 		address_format(c->bound, sizeof(c->bound), event->state.bound);
 	if (event->peer != NULL)
 		address_format(c->server, sizeof(c->server), event->peer);
-	STAILQ_INSERT_TAIL(&client->changes, c, link);
-	loop_task_schedule(&client->owner.context->loop, &client->task);
+}
+
+static void librstun_client_on_event(void *user, const struct tunnel_event *event)
+{
+	struct rstun_client *client = user;
+
+	if (event->type == TUNNEL_EVENT_STATE && event->state.now == TUNNEL_STOPPED)
+		librstun_acceptor_forget(client, event->id);
+	if (event->type == TUNNEL_EVENT_STATE && client->ops.on_state != NULL)
+		librstun_client_note_state(client, event);
+	if (event->type == TUNNEL_EVENT_FLOW && client->ops.on_flow != NULL)
+		librstun_note_flow(client, event);
 }
 
 static void librstun_client_on_drained(void *user)
@@ -160,7 +196,8 @@ static struct rstun_client *librstun_client_alloc(struct rstun_context *context,
 	client->env.user = client;
 	LIST_INIT(&client->acceptors);
 	LIST_INIT(&client->udps);
-	STAILQ_INIT(&client->changes);
+	LIST_INIT(&client->paths);
+	STAILQ_INIT(&client->notes);
 	loop_task_init(&client->task, librstun_client_on_task, client);
 	LIST_INSERT_HEAD(&context->clients, client, link);
 	return client;
@@ -204,6 +241,7 @@ int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms)
 	if (err != 0 || client->owner.stopping)
 		return err;
 	client->owner.stopping = true;
+	librstun_path_remove(client, 0);
 	client_drain(client->engine, clock_after(loop_now(loop), clock_ms(grace_ms)),
 		     librstun_client_on_drained, client);
 	return 0;
@@ -211,7 +249,7 @@ int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms)
 
 void rstun_client_free(struct rstun_client *client)
 {
-	struct librstun_change *c;
+	struct librstun_note *note;
 	struct rstun_udp *udp;
 
 	if (client == NULL || librstun_enter(client->owner.context) != 0)
@@ -219,12 +257,13 @@ void rstun_client_free(struct rstun_client *client)
 	librstun_owner_done(&client->owner);
 	while ((udp = LIST_FIRST(&client->udps)) != NULL)
 		rstun_udp_free(udp);
+	librstun_path_remove(client, 0);
 	client_free(client->engine);
 	librstun_acceptors_free(client);
 	loop_task_cancel(&client->owner.context->loop, &client->task);
-	while ((c = STAILQ_FIRST(&client->changes)) != NULL) {
-		STAILQ_REMOVE_HEAD(&client->changes, link);
-		free(c);
+	while ((note = STAILQ_FIRST(&client->notes)) != NULL) {
+		STAILQ_REMOVE_HEAD(&client->notes, link);
+		free(note);
 	}
 	LIST_REMOVE(client, link);
 	tls_credentials_unref(client->credentials);
@@ -238,15 +277,16 @@ void rstun_client_free(struct rstun_client *client)
 /* ---- mappings ---- */
 
 static int librstun_client_bind(struct rstun_client *client, const struct mapping *mapping,
-				int *ret_fd)
+				int *ret_fd, char error[LIBRSTUN_PATH_ERROR_SIZE])
 {
 	const struct address *listen = &mapping->local.address;
 	struct address bound;
 
 	if (mapping->mode == MAPPING_IN)
 		return 0;
-	if (mapping->local.kind != TARGET_ADDRESS) /* a path, whose file nobody would remove */
-		return RSTUN_E_UNSUPPORTED;
+	if (mapping->local.kind == TARGET_UNIX)
+		return librstun_path_listen(client, client->last_id + 1, mapping->local.path,
+					    ret_fd, error);
 	if (mapping->proto == MAPPING_TCP)
 		return tcp_listener_bind_hooked(listen, &client->owner.hook, ret_fd, &bound);
 	return udp_bind_hooked(listen, &client->owner.hook, ret_fd, &bound);
@@ -267,10 +307,12 @@ int rstun_client_add_mapping(struct rstun_client *client, const char *text, enum
 		err = mapping_parse(&mapping, proto == RSTUN_UDP ? MAPPING_UDP : MAPPING_TCP, text,
 				    strlen(text), why);
 	if (err == 0)
-		err = librstun_client_bind(client, &mapping, &fd);
+		err = librstun_client_bind(client, &mapping, &fd, why);
 	if (err == 0) {
 		client->last_id++; /* what it says meanwhile is of a mapping that is known */
 		err = client_add_mapping(client->engine, client->last_id, &mapping, fd);
+		if (err != 0)
+			librstun_path_remove(client, client->last_id);
 	}
 	if (err != 0) {
 		librstun_say_of(text, error, error_size, why, err);
@@ -289,6 +331,18 @@ int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id, uint64
 		return err;
 	if (id == 0 || id > client->last_id)
 		return RSTUN_E_NOT_FOUND;
+	librstun_path_remove(client, id);
 	return client_remove_mapping(client->engine, id,
 				     clock_after(loop_now(loop), clock_ms(grace_ms)), NULL, NULL);
+}
+
+int rstun_client_restart_mapping(struct rstun_client *client, uint64_t id)
+{
+	int err = librstun_enter(client->owner.context);
+
+	if (err != 0)
+		return err;
+	if (id == 0 || id > client->last_id)
+		return RSTUN_E_NOT_FOUND;
+	return client_restart_mapping(client->engine, id);
 }

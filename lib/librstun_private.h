@@ -26,6 +26,7 @@
 #include <sys/queue.h>
 
 #define LIBRSTUN_TEXT_SIZE 640
+#define LIBRSTUN_PATH_ERROR_SIZE 512
 
 struct client;
 struct server;
@@ -37,6 +38,7 @@ LIST_HEAD(librstun_channels, rstun_channel);
 LIST_HEAD(librstun_udps, rstun_udp);
 LIST_HEAD(librstun_requests, librstun_request);
 LIST_HEAD(librstun_acceptors, librstun_acceptor);
+LIST_HEAD(librstun_paths, librstun_path);
 
 struct rstun_context {
 	pthread_t thread;
@@ -62,7 +64,6 @@ struct librstun_owner {
 
 /* A change of state that is to be told, with what it points to. */
 struct librstun_change {
-	STAILQ_ENTRY(librstun_change) link;
 	struct rstun_state_change change;
 	char text[LIBRSTUN_TEXT_SIZE];
 	char bound[ADDRESS_TEXT_SIZE];
@@ -70,7 +71,24 @@ struct librstun_change {
 	char software[80];
 };
 
-STAILQ_HEAD(librstun_changes, librstun_change);
+/* A flow, with what it points to. */
+struct librstun_flow {
+	struct rstun_flow flow;
+	char source[ADDRESS_TEXT_SIZE];
+	char target[ADDRESS_TARGET_TEXT_SIZE];
+};
+
+/* One of these that is to be told: what the client's callback is given is `tell`'s business. */
+struct librstun_note {
+	STAILQ_ENTRY(librstun_note) link;
+	void (*tell)(struct rstun_client *client, const struct librstun_note *note);
+	union {
+		struct librstun_change state;
+		struct librstun_flow flow;
+	};
+};
+
+STAILQ_HEAD(librstun_notes, librstun_note);
 
 /* A mapping IN whose streams the program gets. */
 struct librstun_acceptor {
@@ -91,10 +109,11 @@ struct rstun_client {
 	struct client *engine;
 	uint64_t last_id;                    /* of its mappings */
 	struct librstun_acceptors acceptors;
+	struct librstun_paths paths;         /* that they listen at */
 	struct librstun_udps udps;
 	bool stopped; /* on_stopped is to be told */
-	struct librstun_changes changes;
-	struct loop_task task; /* tells changes and stopped */
+	struct librstun_notes notes;
+	struct loop_task task; /* tells notes and stopped */
 	bool telling, freed;   /* freed while it tells: memory only */
 };
 
@@ -155,12 +174,16 @@ struct rstun_channel {
 	int refused;           /* the far side takes no more, why; 0 = it does */
 	bool ended;            /* the far side's end was reached */
 	bool end_told;
+	bool closing;          /* the program has let go of it: librstun_channel_close */
+	bool unwanted;         /* what the far side may still send */
+	struct loop_timer close_timer; /* while closing */
 	bool closed;           /* both directions are over */
 	int error;             /* why it failed; 0 = it has not */
 	char text[LIBRSTUN_TEXT_SIZE];
 	unsigned news;         /* what is to be told */
 	struct loop_task task; /* tells it */
 	bool telling, freed;   /* freed while it tells: memory only */
+	struct librstun_bufferevent *bufferevent; /* that the program has in its place, or NULL */
 };
 
 /* What came for a UDP object and is to be told: a datagram, or the error of a target. */
@@ -193,6 +216,29 @@ struct rstun_udp {
 
 /* First in every call: 0 with the loop's time fresh, or RSTUN_E_WRONG_THREAD. */
 int librstun_enter(struct rstun_context *context);
+
+/* Makes a note that is told when the loop comes to it; NULL: no memory. */
+struct librstun_note *librstun_note(struct rstun_client *client,
+				    void (*tell)(struct rstun_client *client,
+						 const struct librstun_note *note));
+/* The mapping's number as the program knows it: 0 for a tunnel of channels. */
+uint64_t librstun_mapping(const struct rstun_client *client, uint64_t id);
+/* A flow of the client's ended. */
+void librstun_note_flow(struct rstun_client *client, const struct tunnel_event *event);
+
+/* A socket that listens at a path, whose file is the client's until it is removed, which must be
+ * before the mapping is (0 = all). On failure a sentence in `error`, or "". */
+int librstun_path_listen(struct rstun_client *client, uint64_t mapping, const char *path,
+			 int *ret_fd, char error[LIBRSTUN_PATH_ERROR_SIZE]);
+void librstun_path_remove(struct rstun_client *client, uint64_t mapping);
+
+/* As close() does with a socket: what was written is still delivered, with an end of file behind
+ * it. It frees itself when the far side has ended, too: only that says that the server has passed
+ * everything on. One that sends more instead, or does not end in a minute, is not listened to any
+ * longer. Until then its flow is there, so a stop of the client waits for it. */
+void librstun_channel_close(struct rstun_channel *ch);
+/* Its channel goes; the bufferevent stays the program's. */
+void librstun_bufferevent_detach(struct librstun_bufferevent *b);
 
 /* Copies a program's table of callbacks, which may be of another version; `size` is its first
  * member's value. RSTUN_E_MALFORMED when that cannot be. */

@@ -36,7 +36,8 @@ extern "C" {
 
 #define RSTUN_API __attribute__((visibility("default")))
 
-struct event_base; /* libevent's */
+struct bufferevent; /* libevent's */
+struct event_base;  /* libevent's */
 struct rstun_context;
 struct rstun_client;
 struct rstun_server;
@@ -144,6 +145,11 @@ enum rstun_proto {
 	RSTUN_UDP,
 };
 
+enum rstun_mode {
+	RSTUN_IN,  /* the server listens */
+	RSTUN_OUT, /* we listen */
+};
+
 enum rstun_state {
 	RSTUN_STATE_IDLE,
 	RSTUN_STATE_CONNECTING,
@@ -168,6 +174,21 @@ struct rstun_state_change {
 	unsigned attempt;             /* since it was up; 0 = it is up */
 	int unverified;               /* not 0: nothing proves that the server is what it says */
 	enum rstun_proto proto;
+	enum rstun_mode mode;
+};
+
+/* A flow: a connection, or what goes to and from one source of datagrams. Members may be added at
+ * the end. */
+struct rstun_flow {
+	uint64_t mapping;             /* its number; 0: a tunnel of channels or UDP objects */
+	uint64_t flow;                /* from 1, never used again by the mapping */
+	enum rstun_proto proto;
+	const char *source;           /* who connected; "" where the server knows that (IN) */
+	const char *target;           /* where to; "" where the server knows that */
+	uint64_t in_bytes, out_bytes; /* into the tunnel, and out of it */
+	uint64_t age_ms;              /* since it began, until now or its end */
+	uint64_t idle_ms;             /* since bytes moved; 0 of one that has ended */
+	int error;                    /* of one that has ended: why; 0 = it was complete */
 };
 
 /* Options are those of "rstund client" in rstund(8), under their long names, as text:
@@ -186,6 +207,9 @@ struct rstun_client_ops {
 			 const struct rstun_state_change *change);
 	/* After rstun_client_stop: all has ended. May be NULL. */
 	void (*on_stopped)(struct rstun_client *client, void *user);
+	/* A flow ended: those of TCP, channels too, and those of UDP that mappings IN lead to here.
+	 * May be NULL. One for which there is no memory is not told. */
+	void (*on_flow)(struct rstun_client *client, void *user, const struct rstun_flow *flow);
 };
 
 /* A client of one server, without mappings. It connects when it has one, or a channel or a UDP
@@ -200,16 +224,17 @@ RSTUN_API int rstun_client_new(struct rstun_client **ret, struct rstun_context *
 
 /* No new flows and channels from now on (RSTUN_E_SHUTTING_DOWN). TCP flows and channels that are
  * open may go on until they end, but not longer than grace_ms; what is left then is cut, channels
- * get on_error with RSTUN_E_SHUTTING_DOWN. UDP ends at once, UDP objects get the same. on_stopped follows once; the client is still to be
- * freed. A second call does nothing. RSTUN_E_WRONG_THREAD. */
+ * get on_error with RSTUN_E_SHUTTING_DOWN. UDP ends at once, UDP objects get the same. on_stopped
+ * follows once; the client is still to be freed. A second call does nothing. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
 
 /* Frees it with its mappings, channels and UDP objects, at once, see rstun_context_free. */
 RSTUN_API void rstun_client_free(struct rstun_client *client);
 
-/* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges, and OUT listens
- * on no path (RSTUN_E_UNSUPPORTED). The address of OUT is listened on when this returns; port 0 is
- * any free one. *ret_id is its number, from 1, never used again by the client. `error` as above.
+/* Adds a mapping, "OUT^9000^ANY" or "IN^3000^0.0.0.0:18080" (rstund(8)); no ranges. The address of
+ * OUT is listened on when this returns; port 0 is any free one. The socket of "OUT^unix:/path^ANY"
+ * has mode 0600, and its file goes with the mapping, a stop or the client. *ret_id is the mapping's
+ * number, from 1, never used again by the client. `error` as above.
  * RSTUN_E_MALFORMED, RSTUN_E_ADDRESS_IN_USE, RSTUN_E_PERMISSION_DENIED, RSTUN_E_SHUTTING_DOWN,
  * RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD, ... */
 RSTUN_API int rstun_client_add_mapping(struct rstun_client *client, const char *text,
@@ -233,6 +258,75 @@ RSTUN_API int rstun_client_accept(struct rstun_client *client, const char *liste
 RSTUN_API int rstun_client_remove_mapping(struct rstun_client *client, uint64_t id,
 					  uint64_t grace_ms);
 
+/* Gives up a mapping's tunnel, which resets its flows, and connects anew at once, whatever it
+ * waited for. The address of OUT stays listened on. RSTUN_E_NOT_FOUND, RSTUN_E_SHUTTING_DOWN,
+ * RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_restart_mapping(struct rstun_client *client, uint64_t id);
+
+/* ---- Statistics and flows -------------------------------------------------------------------- */
+
+/* Totals since the beginning, connections and flows that are over included; a client's also count
+ * mappings that were removed. Later versions have more members. */
+struct rstun_stats {
+	size_t size;                  /* sizeof(struct rstun_stats), set before it is asked for */
+	uint64_t mapping;             /* whose they are; 0 = the client's, all of it */
+	enum rstun_proto proto;       /* of the mapping */
+	enum rstun_mode mode;
+	uint64_t rx_bytes, tx_bytes;  /* of UDP, in datagrams that carry QUIC */
+	uint64_t rx_dgrams, tx_dgrams;
+	uint64_t sent_packets, lost_packets, lost_bytes; /* of QUIC */
+	uint64_t congestion_events;
+	uint64_t active_conns;        /* flows now */
+	uint64_t total_conns;
+	uint64_t in_bytes, out_bytes; /* what flows carried: into the tunnel, and out of it */
+	uint64_t udp_dropped;         /* datagrams of flows that were lost here */
+	/* Of the connection with the most traffic; 0 when there is none. */
+	uint64_t rtt_ms, cwnd_bytes, current_mtu;
+};
+
+/* Fills in what ret->size has room for; members that it does not know stay as they are. `mapping`
+ * 0: the whole client. RSTUN_E_NOT_FOUND, RSTUN_E_MALFORMED (the size), RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_stats(struct rstun_client *client, uint64_t mapping,
+				 struct rstun_stats *ret);
+
+/* Shows each flow that goes on now, of a mapping or of the whole client (0), inside this call.
+ * `visit` must not call the library. RSTUN_E_NOT_FOUND, RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_visit_flows(struct rstun_client *client, uint64_t mapping,
+				       void (*visit)(void *user, const struct rstun_flow *flow),
+				       void *user);
+
+/* Ends a flow of a mapping, or all that it has (0), now: TCP with a reset on both sides; a source
+ * of datagrams gets a new one with its next. (A channel: rstun_channel_abort.) RSTUN_E_NOT_FOUND,
+ * RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_client_kill_flow(struct rstun_client *client, uint64_t mapping, uint64_t flow);
+
+/* ---- Events as JSON -------------------------------------------------------------------------- */
+
+/* The event as rstun v0.8.10 gives it to its listeners, an object without line breaks:
+ *
+ *	{"type":"state","data":"Tunneling","timestamp":"2026-11-22 10:11:12.345",
+ *	 "tunnel":{"source":"network","id":1,"proto":"Tcp","mode":"Out"}}
+ *
+ * "timestamp" is the local time of the call. "tunnel" is the mapping (its number), or source
+ * "channel" with id 0 for a tunnel that channels or UDP objects share.
+ *
+ * All three write at most `size` bytes with the NUL and return the length without it. If that is
+ * not less than `size` the buffer holds "", and a call with a larger one is due; `buffer` may be
+ * NULL when `size` is 0. Any thread; from on_log too. */
+
+/* "data" is Connecting, Connected, Tunneling or Reconnecting (FAILED too: it tries again); Idle and
+ * Stopped are beyond rstun's. */
+RSTUN_API size_t rstun_json_state(char *buffer, size_t size,
+				  const struct rstun_state_change *change);
+
+/* "data" is the text: of on_log, without a "tunnel" (`change` NULL); or change->text, which rstun
+ * tells before the state. What is not UTF-8 becomes U+FFFD. */
+RSTUN_API size_t rstun_json_log(char *buffer, size_t size, const char *text,
+				const struct rstun_state_change *change);
+
+/* "data" is an object with rstun's twelve numbers; no "tunnel" for a whole client, of which rstun
+ * tells every 30 seconds. */
+RSTUN_API size_t rstun_json_stat(char *buffer, size_t size, const struct rstun_stats *stats);
 /* ---- Server ---------------------------------------------------------------------------------- */
 
 enum rstun_session_state {
@@ -329,8 +423,8 @@ struct rstun_channel_ops {
 
 /* Opens a TCP stream through the tunnel to `target`, HOST:PORT as the server sees it, or to the
  * server's default upstream (NULL). May be called before the tunnel is up: it waits up to 5 s.
- * `ops` are copied. RSTUN_E_MALFORMED (the target), RSTUN_E_LIMIT_REACHED (too many wait),
- * RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD. */
+ * `ops` are copied; NULL = no callbacks. RSTUN_E_MALFORMED (the target), RSTUN_E_LIMIT_REACHED (too
+ * many wait), RSTUN_E_SHUTTING_DOWN, RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_channel_open(struct rstun_channel **ret, struct rstun_client *client,
 				 const char *target, const struct rstun_channel_ops *ops,
 				 void *user);
@@ -379,12 +473,40 @@ RSTUN_API size_t rstun_channel_room(const struct rstun_channel *channel);
  * be called before on_open. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_channel_finish(struct rstun_channel *channel);
 
+/* Why it failed, as on_error told or will tell; or why the far side takes no more bytes; 0: it has
+ * not. *ret_text (NULL = not wanted) is that in words, "" for 0, good while the channel lives.
+ * RSTUN_E_CANCELLED after rstun_channel_abort; RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_error(const struct rstun_channel *channel, const char **ret_text);
+
 /* Resets it now. No callback follows. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
 
 /* Frees it. If both directions were over (finished here, the far side's end read) what was written
  * is still delivered as long as the client or server lives; else it is reset. */
 RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
+
+/* ---- Channel as a bufferevent ---------------------------------------------------------------- */
+
+/* *ret is a bufferevent of libevent (2.1.12 or later) on the context's event_base that reads and
+ * writes the channel, for code that has one of a socket elsewhere. From now on the channel's own
+ * callbacks are not called, reading, writing and finishing are the bufferevent's, and
+ * bufferevent_free frees the channel, too: what has left its output buffer is still delivered, with
+ * an end of file, as long as the client lives (rstun_client_stop waits until the far side ends); if
+ * something was left there, or it was not open yet, it is reset. If the channel goes first, because
+ * its client is freed, the bufferevent stays, silent, to be freed by the program.
+ *
+ *   Events: BEV_EVENT_CONNECTED once, as on_open. BEV_EVENT_EOF once, when the far side's last byte
+ *   is in the input buffer; writing may go on. BEV_EVENT_ERROR once: errno is a likeness of the
+ *   reason, rstun_channel_error the reason, until the bufferevent is freed.
+ *   bufferevent_flush(EV_WRITE, BEV_FINISHED): end of file behind what was written, as
+ *   rstun_channel_finish (what shutdown(SHUT_WR) is elsewhere: there is no descriptor).
+ *   Watermarks, timeouts, bufferevent_enable and bufferevent_disable of EV_READ: as with a socket;
+ *   what is not read holds the far side back. What is written while EV_WRITE is disabled goes out
+ *   with the next write or flush after it is enabled, as with every filter of libevent.
+ *   Callbacks are deferred (BEV_OPT_DEFER_CALLBACKS), and may free everything.
+ *
+ * RSTUN_E_ALREADY_EXISTS (it has one), RSTUN_E_NOMEM, RSTUN_E_WRONG_THREAD. */
+RSTUN_API int rstun_channel_bufferevent(struct bufferevent **ret, struct rstun_channel *channel);
 
 /* ---- UDP ------------------------------------------------------------------------------------- */
 

@@ -97,8 +97,8 @@ static int unix_path_fail_errno(char *error, int err)
 	case EPERM:
 	case EROFS:
 		return unix_path_fail(error, RSTUN_E_PERMISSION_DENIED,
-				      "permission denied: the user of the daemon must be able to "
-				      "write to the folder");
+				      "permission denied: the user of this process must be able "
+				      "to write to the folder");
 	default:
 		return unix_path_fail(error, rstun_error_from_errno(err), strerror(err));
 	}

@@ -86,7 +86,10 @@ void client_cancel_channel(struct client *c, const void *user);
 
 /* Of all its mappings, those that were removed included: no counter ever goes back. */
 void client_counters(struct client *c, struct tunnel_counters *ret);
-/* The same in pieces, so that other work of the loop comes in between: begin, then next until it
+/* Of one of them; *ret_mapping is borrowed. RSTUN_E_NOT_FOUND. */
+int client_counters_of(struct client *c, uint64_t mapping_id, struct tunnel_counters *ret,
+		       const struct mapping **ret_mapping);
+/* All of it in pieces, so that other work of the loop comes in between: begin, then next until it
  * returns false. Each shows up to `max` mappings' counters, borrowed for the visit; no visit may
  * change the client. What comes or goes between two pieces is shown or not, but is never missing in
  * the sum that the last one returns. Beginning anew ends one that is under way. */

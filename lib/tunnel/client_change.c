@@ -99,6 +99,18 @@ int client_restart_mapping(struct client *c, uint64_t id)
 
 /* ---- looking, and ending flows ---- */
 
+int client_counters_of(struct client *c, uint64_t mapping_id, struct tunnel_counters *ret,
+		       const struct mapping **ret_mapping)
+{
+	struct client_mapping *m = client_find(c, mapping_id);
+
+	if (m == NULL)
+		return RSTUN_E_NOT_FOUND;
+	client_mapping_counters(m, ret);
+	*ret_mapping = &m->mapping;
+	return 0;
+}
+
 void client_visit_flows(struct client *c, uint64_t mapping_id,
 			void (*visit)(void *user, const struct flow_info *flow), void *user)
 {

@@ -205,6 +205,7 @@ static void client_mapping_on_flow(void *user, const struct flow_end *end)
 		.error = flow_error_to_rstun(end->error),
 		.text = end->error == FLOW_OK ? "" : flow_error_text(end->error),
 		.flow = {
+			.id = end->id,
 			.source = end->source,
 			.target = end->target,
 			.in_bytes = end->in_bytes,

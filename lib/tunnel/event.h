@@ -82,6 +82,7 @@ struct tunnel_event {
 			const char *cipher; /* static; LOGIN only */
 		} session;
 		struct {
+			uint64_t id; /* unique in the mapping or session */
 			const struct address *source;
 			const char *target;
 			uint64_t in_bytes, out_bytes;

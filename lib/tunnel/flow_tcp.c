@@ -52,6 +52,7 @@ static void flow_tcp_report(struct flow_tcp *t, enum flow_error error)
 {
 	struct flows *f = t->set;
 	struct flow_end end = {
+		.id = t->id,
 		.proto = MAPPING_TCP,
 		.source = t->source.len != 0 ? &t->source : NULL,
 		.target = t->target != NULL ? t->target : "",

@@ -38,6 +38,7 @@ static void flow_udp_report(struct flow_udp *u)
 {
 	struct flows *f = u->set;
 	struct flow_end end = {
+		.id = u->id,
 		.proto = MAPPING_UDP,
 		.target = u->target != NULL ? u->target : "",
 		.in_bytes = u->counters.in_bytes,

@@ -42,6 +42,7 @@ TAILQ_HEAD(flow_asked_list, flow_asked);
 
 /* A flow that ended, for the flow log. */
 struct flow_end {
+	uint64_t id; /* as flow_info.flow_id */
 	enum mapping_proto proto;
 	const struct address *source; /* NULL = not known here */
 	const char *target;           /* "" = not known here */

@@ -329,6 +329,7 @@ static void server_session_on_flow(void *user, const struct flow_end *end)
 	server_session_event(ss, &event, TUNNEL_EVENT_FLOW);
 	event.error = flow_error_to_rstun(end->error);
 	event.text = end->error == FLOW_OK ? "" : flow_error_text(end->error);
+	event.flow.id = end->id;
 	event.flow.source = end->source;
 	event.flow.target = end->target;
 	event.flow.in_bytes = end->in_bytes;

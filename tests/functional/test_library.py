@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """librstun as other programs get it: installed into a folder, found by pkg-config, linked by cc;
-its header in C and C++, its symbols, and the examples, which fetch a page and ask by a datagram
-through a tunnel, and are a server that answers by itself."""
+its header in C and C++, its symbols, and the examples: they fetch a page through a tunnel, ask by a
+datagram, are a server that answers by itself, tell what happens to a mapping."""
+import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
 
 from harness import net
-from harness.daemon import RSTUN, limit, log_password
+from harness.daemon import RSTUN, limit, log_password, read_until
 from test_tree import SRCDIR, code, text
 
 BUILDDIR = os.environ.get("RSTUND_BUILDDIR") or SRCDIR
@@ -53,46 +56,49 @@ def stage(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def example(stage, tmp_path_factory):
+def build(stage, tmp_path_factory):
     """Builds an example as its head says; with sanitizers where the library has them."""
     prefix, environ = stage
     flags = run("pkg-config", f"--define-variable=prefix={prefix}", "--cflags", "--libs",
                 "librstun", env=environ).split()
     sanitizers = re.findall(r"-fsanitize\S+", make_variable("RSTUN_CFLAGS"))
+    folder = tmp_path_factory.mktemp("examples")
 
-    def build(name):
-        program = str(tmp_path_factory.mktemp(name) / name)
-        run("cc", "-Wall", "-Wextra", "-Werror", *sanitizers, os.path.join(EXAMPLES, f"{name}.c"),
-            *flags, "-o", program)
+    def make(source):
+        compiler = ["g++", "-std=c++11"] if source.endswith(".cc") else ["cc"]
+        if not shutil.which(compiler[0]):
+            pytest.skip(f"no {compiler[0]}")
+        program = str(folder / os.path.splitext(source)[0])
+        run(*compiler, "-Wall", "-Wextra", "-Werror", *sanitizers,
+            os.path.join(EXAMPLES, source), *flags, "-o", program)
         return program
-    return build
+    return make
 
 
-def caller(stage, program):
-    environ = stage[1]
-
+def caller(program, stage):
+    """Runs a program to its end."""
     def call(*args):
         result = subprocess.run([program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env=environ, timeout=limit(60))
+                                env=stage[1], timeout=limit(60))
         return result.returncode, result.stdout, result.stderr.decode()
     return call
 
 
-@pytest.fixture(scope="module")
-def fetch(stage, example):
-    return caller(stage, example("fetch"))
+@pytest.fixture(scope="module", params=["fetch.c", "fetch_bufferevent.c"])
+def fetch(stage, build, request):
+    return caller(build(request.param), stage)
 
 
 @pytest.fixture(scope="module")
-def ask(stage, example):
-    return caller(stage, example("ask"))
+def ask(stage, build):
+    return caller(build("ask.c"), stage)
 
 
 @pytest.fixture
-def serve(stage, example):
+def serve(stage, build):
     """(address, pin, password) of the example's server."""
     password = log_password()
-    with subprocess.Popen([example("serve"), "0", password], stdout=subprocess.PIPE,
+    with subprocess.Popen([build("serve.c"), "0", password], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, env=stage[1]) as process:
         try:
             address, pin = process.stdout.readline().split()
@@ -189,11 +195,110 @@ def test_serve(fleet, serve, fetch, program):
     (["nowhere", "secret"], 1, "--addr: "),
     (["192.0.2.1:0", "secret"], 1, "it must be an address of this machine"),
 ])
-def test_serve_fails(stage, example, args, status, says):
-    result = subprocess.run([example("serve"), *args], stdout=subprocess.PIPE,
+def test_serve_fails(stage, build, args, status, says):
+    result = subprocess.run([build("serve.c"), *args], stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, env=stage[1], timeout=limit(60))
     assert (result.returncode, result.stdout) == (status, "")
     assert says in result.stderr
+
+
+@pytest.fixture
+def listener(stage, build, stack):
+    """Starts an example that tells what happens to a mapping."""
+    def start(source, *args):
+        process = subprocess.Popen([build(source), *args], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=stage[1])
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        return process
+    return start
+
+
+def end(process):
+    """What else it says when it is told to end."""
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=limit(30))
+    assert (process.returncode, errors) == (0, b"")
+    return output.decode()
+
+
+def talk(port, upstream):
+    """A flow of 4 bytes in and 5 out."""
+    with socket.create_connection(("127.0.0.1", port), timeout=limit(20)) as s:
+        s.sendall(b"ping")
+        s.shutdown(socket.SHUT_WR)
+        assert s.recv(5, socket.MSG_WAITALL) == b"pong!"
+        assert s.recv(1) == b""
+    assert upstream.result() == b"ping"
+
+
+def answer(conn):
+    request = conn.recv(4, socket.MSG_WAITALL)
+    conn.sendall(b"pong!")
+    return request
+
+
+def events_of(text):
+    """All that an event has, and how it is written."""
+    for line in text.splitlines():
+        event = json.loads(line)
+        assert list(event) == ["type", "data", "timestamp"] + ["tunnel"] * ("tunnel" in event)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", event["timestamp"])
+        assert line == json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+        yield event
+
+
+def test_events(server, listener, tcp_upstream):
+    upstream, port = tcp_upstream(answer), net.free_port()
+    process = listener("events.c", *server, f"OUT^{port}^{net.text(upstream.address)}")
+    output = read_until(process.stdout.fileno(), b'"Tunneling".*\n').decode()
+    talk(port, upstream)
+    *events, stat = events_of(output + end(process))
+    tunnel = {"source": "network", "id": 1, "proto": "Tcp", "mode": "Out"}
+    states = [event["data"] for event in events if event["type"] == "state"]
+    assert states == ["Connecting", "Connected", "Tunneling", "Stopped"]
+    assert all(event["tunnel"] == tunnel for event in events if event["type"] == "state")
+    assert stat["type"] == "stat" and "tunnel" not in stat
+    assert list(stat["data"]) == [
+        "rx_bytes", "tx_bytes", "tx_dgrams", "rx_dgrams", "sent_packets", "lost_packets",
+        "lost_bytes", "congestion_events", "active_conns", "rtt_ms", "cwnd_bytes", "current_mtu"]
+    assert stat["data"]["rx_bytes"] > stat["data"]["rx_dgrams"] > 0
+
+
+def test_events_say_why(server, listener):
+    process = listener("events.c", server[0], "another password", f"OUT^{net.free_port()}^ANY")
+    output = read_until(process.stdout.fileno(), b'"Reconnecting".*\n').decode()
+    *_, log, state = events_of(output)
+    assert log["type"] == "log" and "password" in log["data"]
+    assert state["tunnel"] == log["tunnel"]
+    end(process)
+
+
+def test_flows(server, listener, tcp_upstream):
+    upstream, port = tcp_upstream(answer), net.free_port()
+    process = listener("flows.cc", *server, f"OUT^{port}^{net.text(upstream.address)}")
+    output = read_until(process.stdout.fileno(), b"tunneling.*\n").decode()
+    talk(port, upstream)
+    output += read_until(process.stdout.fileno(), b"flow.*\n").decode()
+    output += end(process)
+    assert re.fullmatch(
+        rf"connecting .*\nconnected .*\ntunneling 127\.0\.0\.1:{port}\n"
+        r"flow from 127\.0\.0\.1:\d+: 4 bytes in, 5 out, complete\nstopped .*\n", output)
+
+
+@pytest.mark.parametrize("source", ["events.c", "flows.cc"])
+@pytest.mark.parametrize("change, says", [
+    ({"mapping": "OUT^x^ANY"}, "OUT^x^ANY"),
+    ({"server": "no such name"}, "--server-addr: "),
+    ({"password": ""}, "an empty password protects nothing"),
+])
+def test_listeners_fail(server, listener, source, change, says):
+    process = listener(source, change.get("server", server[0]), change.get("password", server[1]),
+                       change.get("mapping", "OUT^0^ANY"))
+    output, errors = process.communicate(timeout=limit(30))
+    assert process.returncode == 1
+    assert says in errors.decode()
+    assert "tunneling" not in output.decode().lower()
 
 
 def test_symbols():

@@ -18,6 +18,7 @@
 
 struct rig program_rig;
 struct event_base *program_base;
+void (*program_on_flow)(struct rstun_client *client, void *user, const struct rstun_flow *flow);
 
 /* ---- callbacks ---- */
 
@@ -342,10 +343,11 @@ void program_serve(struct program *p, bool asked, const struct rstun_option more
 
 void program_start(struct program *p, const char *password)
 {
-	static const struct rstun_client_ops ops = {
+	const struct rstun_client_ops ops = {
 		.size = sizeof(ops),
 		.on_state = on_state,
 		.on_stopped = on_stopped,
+		.on_flow = program_on_flow,
 	};
 	char server[ADDRESS_TEXT_SIZE], error[256] = "";
 	const struct rstun_option options[] = {
@@ -429,9 +431,11 @@ static void *program_upstream_run(void *user)
 	uint8_t buf[65536];
 	ssize_t n;
 
-	while (u->takes && (n = recv(fd, buf, sizeof(buf), 0)) > 0)
+	while (u->takes && (n = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		u->received += (size_t)n;
 		if (u->echo && send(fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
 			break;
+	}
 	while (!u->takes && u->sent < u->bytes &&
 	       (n = send(fd, zeros, sizeof(zeros), MSG_NOSIGNAL)) > 0)
 		u->sent += (size_t)n;

@@ -71,6 +71,9 @@ struct program {
 extern struct rig program_rig; /* has the server */
 extern struct event_base *program_base;
 extern const struct rstun_channel_ops program_ops;
+/* Of clients that are started; NULL = none. */
+extern void (*program_on_flow)(struct rstun_client *client, void *user,
+			       const struct rstun_flow *flow);
 
 /* Of cmocka: a base, a server, and its default upstreams pair_upstream[0] (TCP) and [1] (UDP); or
  * without the server. */
@@ -120,7 +123,7 @@ struct program_upstream {
 	bool takes;   /* reads until the end, or sends only */
 	bool echo;    /* what it takes */
 	size_t bytes; /* to send when it does not take */
-	size_t sent;  /* good when joined */
+	size_t sent, received; /* good when joined */
 };
 
 void program_upstream_start(struct program_upstream *u); /* pthread_join ends it */

@@ -3,12 +3,15 @@
  * librstun as a program uses it (program.h): options, mappings, channels: bytes both ways, ends,
  * and what goes wrong.
  */
+#include "base/unix_path.h"
 #include "tests/unit/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -94,6 +97,85 @@ static void test_mapping(void **state)
 		event_base_loop(program_base, EVLOOP_ONCE);
 	program_far_expect_reset(pair.far);
 	close(pair.app);
+	program_end(&p);
+}
+
+/* One that listens at a path, whose file goes with it, with a stop, and with the client. */
+static void test_path(void **state)
+{
+	char folder[] = "/tmp/test_librstun.XXXXXX", path[64], text[80], error[256];
+	uint64_t id = 0, other = 0;
+	struct sockaddr_un address;
+	struct program p;
+	struct stat st;
+	int app, far;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/sock", folder);
+	snprintf(text, sizeof(text), "OUT^unix:%s^ANY", path);
+	program_start(&p, "secret");
+	assert_int_equal(rstun_client_add_mapping(p.client, text, RSTUN_TCP, &id, NULL, 0), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
+	program_run_until(program_is_up, &p);
+	address = unix_path_address(path);
+	app = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(connect(app, (struct sockaddr *)&address, sizeof(address)), 0);
+	app_send(app, "ping", 4);
+	far = program_far_accept();
+	program_far_expect(far, "ping");
+	assert_int_equal(rstun_client_add_mapping(p.client, text, RSTUN_TCP, &other, error,
+						  sizeof(error)),
+			 RSTUN_E_ADDRESS_IN_USE);
+	assert_int_equal(other, 0);
+	assert_non_null(strstr(error, path));
+	assert_non_null(strstr(error, "another program listens there"));
+	assert_int_equal(rstun_client_remove_mapping(p.client, id, 0), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	program_far_expect_reset(far);
+	close(app);
+
+	assert_int_equal(rstun_client_add_mapping(p.client, text, RSTUN_TCP, &other, NULL, 0), 0);
+	assert_true(other > id);
+	rstun_client_stop(p.client, 60000);
+	assert_int_equal(access(path, F_OK), -1);
+	program_end(&p);
+
+	program_start(&p, "secret");
+	assert_int_equal(rstun_client_add_mapping(p.client, text, RSTUN_TCP, &id, NULL, 0), 0);
+	program_end(&p);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+static void test_wrong_mappings(void **state)
+{
+	static const struct {
+		const char *text, *says;
+		enum rstun_proto proto;
+		int error;
+	} wrong[] = {
+		{"OUT^9000-9009^ANY", "range of ports", RSTUN_TCP, RSTUN_E_MALFORMED},
+		{"OUT^unix:/no/such/folder/s^ANY", "the folder is not there", RSTUN_TCP,
+		 RSTUN_E_NOT_FOUND},
+		{"OUT^unix:/dev/null^ANY", "no socket", RSTUN_TCP, RSTUN_E_CONFIG_INVALID},
+		{"OUT^unix:/tmp/s^ANY", "unix:", RSTUN_UDP, RSTUN_E_MALFORMED},
+	};
+	struct program p;
+	char error[256];
+	uint64_t id = 0;
+
+	(void)state;
+	program_start(&p, "secret");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(rstun_client_add_mapping(p.client, wrong[i].text, wrong[i].proto,
+							  &id, error, sizeof(error)),
+				 wrong[i].error);
+		if (strstr(error, wrong[i].says) == NULL)
+			fail_msg("%s", error);
+	}
+	assert_int_equal(id, 0);
 	program_end(&p);
 }
 
@@ -338,6 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_options),
 		TEST(test_mapping),
+		TEST(test_path),
+		TEST(test_wrong_mappings),
 		TEST(test_channel),
 		TEST(test_far_end_first),
 		TEST(test_refused_target),

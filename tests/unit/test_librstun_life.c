@@ -83,22 +83,76 @@ static void test_threads(void **state)
 	}
 }
 
+static void call_set_log(struct program *p)
+{
+	rstun_context_set_log(p->context, RSTUN_LOG_ERROR, NULL, NULL);
+}
+
+static void call_stats(struct program *p)
+{
+	struct rstun_stats stats = {.size = sizeof(stats)};
+
+	rstun_client_stats(p->client, 0, &stats);
+}
+
+static void call_visit_flows(struct program *p)
+{
+	rstun_client_visit_flows(p->client, 0, NULL, NULL);
+}
+
+static void call_kill_flow(struct program *p)
+{
+	rstun_client_kill_flow(p->client, 1, 0);
+}
+
+static void call_restart_mapping(struct program *p)
+{
+	rstun_client_restart_mapping(p->client, 1);
+}
+
+static void call_error(struct program *p)
+{
+	rstun_channel_error(p->channel, NULL);
+}
+
+static void call_bufferevent(struct program *p)
+{
+	struct bufferevent *bev;
+
+	rstun_channel_bufferevent(&bev, p->channel);
+}
+
+static void (*const calls[])(struct program *p) = {
+	call_set_log,	      call_stats, call_visit_flows, call_kill_flow,
+	call_restart_mapping, call_error, call_bufferevent,
+};
+
+struct elsewhere {
+	struct program p;
+	void (*call)(struct program *p);
+};
+
 static void *call_from_elsewhere(void *user)
 {
-	rstun_context_set_log(user, RSTUN_LOG_ERROR, NULL, NULL);
+	struct elsewhere *e = user;
+
+	e->call(&e->p);
 	return NULL;
 }
 
-static void die_by_wrong_thread(void)
+static void die_by_wrong_thread(void (*call)(struct program *p))
 {
+	const struct rstun_option options[] = {{"server-addr", "1"}, {"password", "secret"}};
 	const struct rlimit none = {.rlim_cur = 0};
-	struct rstun_context *context;
+	struct elsewhere e = {.call = call};
 	pthread_t thread;
 
 	setrlimit(RLIMIT_CORE, &none);
 	if (freopen("/dev/null", "w", stderr) != NULL &&
-	    rstun_context_new(&context, event_base_new()) == 0 &&
-	    pthread_create(&thread, NULL, call_from_elsewhere, context) == 0)
+	    rstun_context_new(&e.p.context, event_base_new()) == 0 &&
+	    rstun_client_new(&e.p.client, e.p.context, options, 2, NULL, NULL, NULL, 0) == 0 &&
+	    rstun_channel_open(&e.p.channel, e.p.client, NULL, NULL, NULL) == 0 &&
+	    pthread_create(&thread, NULL, call_from_elsewhere, &e) == 0)
 		pthread_join(thread, NULL);
 	_exit(0);
 }
@@ -107,15 +161,17 @@ static void die_by_wrong_thread(void)
  * with threads could not make one of its own under the thread sanitizer. */
 static void test_wrong_thread(void **state)
 {
-	int status;
-	pid_t child = fork();
-
 	(void)state;
-	if (child == 0)
-		die_by_wrong_thread();
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		int status;
+		pid_t child = fork();
+
+		if (child == 0)
+			die_by_wrong_thread(calls[i]);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGABRT);
+	}
 }
 
 /* ---- the end ---- */
