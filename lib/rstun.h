@@ -225,7 +225,8 @@ RSTUN_API int rstun_client_new(struct rstun_client **ret, struct rstun_context *
 /* No new flows and channels from now on (RSTUN_E_SHUTTING_DOWN). TCP flows and channels that are
  * open may go on until they end, but not longer than grace_ms; what is left then is cut, channels
  * get on_error with RSTUN_E_SHUTTING_DOWN. UDP ends at once, UDP objects get the same. on_stopped
- * follows once; the client is still to be freed. A second call does nothing. RSTUN_E_WRONG_THREAD. */
+ * follows once; the client is still to be freed. A second call does nothing.
+ * RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_client_stop(struct rstun_client *client, uint64_t grace_ms);
 
 /* Frees it with its mappings, channels and UDP objects, at once, see rstun_context_free. */
