@@ -42,7 +42,8 @@ void quic_config_default(struct quic_config *config)
 		.max_stream_window = 16 << 20,
 		.max_window = 24 << 20,
 		.streams_before_login = 1,
-		.send_buffer_bytes = 2 << 20,
+		.send_buffer_bytes = 1 << 20,
+		.send_window_max_bytes = 16 << 20,
 		.held_max_bytes = 128 << 20,
 	};
 }
@@ -249,6 +250,7 @@ static void count_losses(struct quic_conn *c)
 	ngtcp2_conn_info info;
 
 	ngtcp2_conn_get_conn_info2(c->ng, &info);
+	c->cwnd_bytes = info.cwnd;
 	if (info.pkt_lost > c->lost_seen) {
 		c->lost_seen = info.pkt_lost;
 		if (c->now_ns >= c->loss_round_end_ns) {

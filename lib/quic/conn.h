@@ -85,7 +85,8 @@ struct quic_config {
 	uint64_t max_window;	       /* the same for the connection */
 	uint64_t streams_before_login; /* bidirectional streams the peer may open at first (server:
 					  1) */
-	size_t send_buffer_bytes;      /* most unacknowledged bytes per stream */
+	size_t send_buffer_bytes;      /* most bytes per stream that are not sent yet */
+	size_t send_window_max_bytes;  /* most unacknowledged bytes per stream, see stream.c */
 	size_t held_max_bytes; /* received and not yet consumed, over all streams, above which the
 				  peer gets no more credit of the connection */
 	const uint16_t *pmtud_probes; /* UDP payload sizes to try, ascending; NULL = defaults */

@@ -42,7 +42,6 @@ static int on_acked_stream_data_offset(ngtcp2_conn *ng, int64_t stream_id, uint6
 {
 	struct quic_conn *c = user_data;
 	struct quic_stream *s = stream_user_data;
-	size_t cap = c->config.send_buffer_bytes;
 
 	(void)ng;
 	(void)stream_id;
@@ -53,10 +52,7 @@ static int on_acked_stream_data_offset(ngtcp2_conn *ng, int64_t stream_id, uint6
 		c->tx_unacked -= datalen;
 	if (offset + datalen > s->tx.begin)
 		chunk_queue_release(&s->tx, offset + datalen);
-	if (s->tx_full && chunk_queue_bytes(&s->tx) <= cap / 2) {
-		s->tx_full = false;
-		quic_stream_note(s, STREAM_FACT_WRITABLE);
-	}
+	quic_stream_note_room(s);
 	return 0;
 }
 

@@ -137,6 +137,7 @@ struct quic_conn {
 	struct address local, remote;
 
 	/* round trips with losses (ngtcp2 has no counter of congestion events) */
+	uint64_t cwnd_bytes; /* the congestion window, as it was at the last dispatch */
 	uint64_t lost_seen;
 	uint64_t loss_round_end_ns;
 	uint64_t congestion_events;
@@ -241,6 +242,8 @@ void quic_crypto_delete_cipher(ngtcp2_conn *ng, ngtcp2_crypto_cipher_ctx *ctx, v
 struct quic_stream *quic_stream_make(struct quic_conn *c, int64_t id);
 void quic_stream_note(struct quic_stream *s, unsigned facts);
 void quic_stream_queue_send(struct quic_stream *s);
+/* Bytes were sent or acknowledged: who waits for room is told when there is enough. */
+void quic_stream_note_room(struct quic_stream *s);
 void quic_stream_unqueue_send(struct quic_stream *s);
 /* The connection's flow control stops it: waits on `held` until quic_conn_release_held. */
 void quic_stream_hold(struct quic_stream *s);

@@ -29,6 +29,7 @@ static void stream_sent(struct quic_stream *s, size_t n, bool whole)
 	if (whole && s->tx_finish && s->tx_sent == s->tx.end)
 		s->tx_fin_sent = true;
 	s->quantum = n < s->quantum ? s->quantum - n : 0;
+	quic_stream_note_room(s);
 	if (!quic_stream_has_work(s)) {
 		quic_stream_unqueue_send(s);
 	} else if (s->quantum == 0) {

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEND_WINDOW_ROUNDS 4 /* congestion windows that a stream may hold unacknowledged */
+
 static const struct quic_stream_ops inert_ops;
 
 struct quic_stream *quic_stream_make(struct quic_conn *c, int64_t id)
@@ -237,14 +239,36 @@ bool quic_stream_is_whole(const struct quic_stream *s)
 
 /* ---- sending ---- */
 
+/* Most bytes that a stream holds for the peer. What was sent is held until it is acknowledged with
+ * all before it: behind a loss that is what a congestion window carries in the two or three round
+ * trips that the repair takes. A window that is too small holds up a long path with losses (200
+ * Mbit/s, 40 ms, 1 %: 100 Mbit/s with 2 MiB); one that is larger than that does nothing. */
+static size_t stream_window(const struct quic_stream *s)
+{
+	const struct quic_config *config = &s->conn->config;
+	uint64_t window = SEND_WINDOW_ROUNDS * s->conn->cwnd_bytes;
+
+	if (window > config->send_window_max_bytes)
+		window = config->send_window_max_bytes;
+	return window > config->send_buffer_bytes ? (size_t)window : config->send_buffer_bytes;
+}
+
 size_t quic_stream_room(const struct quic_stream *s)
 {
-	size_t held = chunk_queue_bytes(&s->tx);
-	size_t cap = s->conn->config.send_buffer_bytes;
+	size_t window = stream_window(s), held = chunk_queue_bytes(&s->tx);
+	size_t buffer = s->conn->config.send_buffer_bytes, unsent = quic_stream_unsent(s);
 
-	if (s->tx_closed || s->tx_finish || s->gone || held >= cap)
+	if (s->tx_closed || s->tx_finish || s->gone || held >= window || unsent >= buffer)
 		return 0;
-	return cap - held;
+	return window - held < buffer - unsent ? window - held : buffer - unsent;
+}
+
+void quic_stream_note_room(struct quic_stream *s)
+{
+	if (!s->tx_full || quic_stream_room(s) < s->conn->config.send_buffer_bytes / 2)
+		return;
+	s->tx_full = false;
+	quic_stream_note(s, STREAM_FACT_WRITABLE);
 }
 
 size_t quic_stream_unsent(const struct quic_stream *s)
@@ -272,7 +296,7 @@ int quic_stream_reserve(struct quic_stream *s, size_t bytes, struct iovec *iov, 
 /* Who finds no room is owed on_writable, whether or not he asks for some. */
 static void note_full(struct quic_stream *s)
 {
-	if (chunk_queue_bytes(&s->tx) >= s->conn->config.send_buffer_bytes)
+	if (quic_stream_room(s) == 0)
 		s->tx_full = true;
 }
 
