@@ -202,14 +202,11 @@ void chunk_queue_commit(struct chunk_queue *q, size_t n)
 	chunk_queue_trim(q);
 }
 
-int chunk_queue_append(struct chunk_queue *q, const void *data, size_t bytes)
+/* There is room for it. */
+static void chunk_queue_fill(struct chunk_queue *q, const void *data, size_t bytes)
 {
 	const uint8_t *p = data;
 
-	if (chunk_queue_grow(q, bytes) < bytes) {
-		chunk_queue_trim(q);
-		return RSTUN_E_NOMEM;
-	}
 	while (bytes > 0) {
 		size_t room;
 		uint8_t *to = chunk_queue_tail_room(q, &room);
@@ -221,8 +218,27 @@ int chunk_queue_append(struct chunk_queue *q, const void *data, size_t bytes)
 		p += room;
 		bytes -= room;
 	}
+}
+
+int chunk_queue_append_parts(struct chunk_queue *q, const struct iovec *parts, int count)
+{
+	size_t bytes = 0;
+	bool fits;
+
+	for (int i = 0; i < count; i++)
+		bytes += parts[i].iov_len;
+	fits = chunk_queue_grow(q, bytes) >= bytes;
+	for (int i = 0; fits && i < count; i++)
+		chunk_queue_fill(q, parts[i].iov_base, parts[i].iov_len);
 	chunk_queue_trim(q);
-	return 0;
+	return fits ? 0 : RSTUN_E_NOMEM;
+}
+
+int chunk_queue_append(struct chunk_queue *q, const void *data, size_t bytes)
+{
+	const struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+
+	return chunk_queue_append_parts(q, &part, 1);
 }
 
 /* The chunk that holds the byte at `from` (begin <= from < end); moves the cursor there. */

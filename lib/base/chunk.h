@@ -63,6 +63,8 @@ int chunk_queue_reserve(struct chunk_queue *q, size_t bytes, struct iovec *iov, 
 void chunk_queue_commit(struct chunk_queue *q, size_t n);
 /* Copies in. 0 or RSTUN_E_NOMEM (then nothing is added). */
 int chunk_queue_append(struct chunk_queue *q, const void *data, size_t bytes);
+/* The same with several parts, all or nothing. */
+int chunk_queue_append_parts(struct chunk_queue *q, const struct iovec *parts, int count);
 /* Views at most `bytes` of content from absolute offset `from` (begin <= from <= end); entries. */
 int chunk_queue_peek(struct chunk_queue *q, uint64_t from, size_t bytes, struct iovec *iov,
 		     int iov_max);

@@ -45,6 +45,7 @@ void quic_config_default(struct quic_config *config)
 		.send_buffer_bytes = 1 << 20,
 		.send_window_max_bytes = 16 << 20,
 		.held_max_bytes = 128 << 20,
+		.datagram_queue_bytes = 2 << 20,
 	};
 }
 
@@ -113,6 +114,7 @@ static void fill_transport_params(const struct quic_conn_params *p, ngtcp2_trans
 	params->initial_max_streams_bidi = p->config->streams_before_login;
 	params->initial_max_streams_uni = 0;
 	params->max_idle_timeout = p->config->idle_timeout_ns;
+	params->max_datagram_frame_size = QUIC_DATAGRAM_FRAME_MAX;
 	params->active_connection_id_limit = 8;
 }
 
@@ -184,6 +186,7 @@ int quic_conn_new(struct quic_conn **ret, const struct quic_conn_params *p)
 	TAILQ_INIT(&c->notify);
 	TAILQ_INIT(&c->send);
 	TAILQ_INIT(&c->held);
+	quic_datagrams_init(c);
 	ngtcp2_ccerr_default(&c->ccerr);
 
 	path = (ngtcp2_path){
@@ -222,6 +225,7 @@ void quic_conn_free(struct quic_conn *c)
 	c->ended = true;
 	while ((s = TAILQ_FIRST(&c->streams)))
 		quic_stream_lose(s);
+	quic_datagrams_done(c);
 	ngtcp2_conn_del(c->ng);
 	tls_session_free(c->tls);
 	free(c);
@@ -230,6 +234,15 @@ void quic_conn_free(struct quic_conn *c)
 void quic_conn_wake(struct quic_conn *c)
 {
 	c->host->ops->wake(c->host, c);
+}
+
+size_t quic_conn_packet_bytes(const struct quic_conn *c)
+{
+	size_t bytes = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ng);
+
+	if (c->small_until_ns > c->now_ns && bytes > QUIC_SMALL_PACKET_BYTES)
+		return QUIC_SMALL_PACKET_BYTES;
+	return bytes;
 }
 
 /* ---- packets and time in ---- */
@@ -315,6 +328,7 @@ void quic_conn_expire(struct quic_conn *c, uint64_t now_ns)
 			return;
 		}
 	}
+	quic_datagrams_expire(c);
 	if (c->key_update_ns <= c->now_ns) {
 		c->key_update_ns = clock_after(c->now_ns, KEY_UPDATE_NS);
 		/* Refused while one is under way: then the next hour does. */
@@ -332,6 +346,7 @@ uint64_t quic_conn_deadline(struct quic_conn *c)
 	if (c->ended || c->close_requested)
 		return CLOCK_NEVER;
 	deadline = clock_min(ngtcp2_conn_get_expiry2(c->ng), c->probe_deadline_ns);
+	deadline = clock_min(deadline, quic_datagrams_deadline(c));
 	return clock_min(deadline, c->key_update_ns);
 }
 
@@ -364,6 +379,7 @@ static void update_path(struct quic_conn *c)
 	c->small_until_ns = 0;
 	c->black_hole_since_ns = CLOCK_NEVER;
 	c->large_sent = false;
+	quic_datagrams_forget_path(c);
 }
 
 static void dispatch_end(struct quic_conn *c)

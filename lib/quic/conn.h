@@ -72,6 +72,10 @@ struct quic_stats {
 	uint64_t rtt_ns, min_rtt_ns, rttvar_ns;
 	uint64_t cwnd_bytes, in_flight_bytes;
 	uint32_t mtu_bytes; /* largest UDP payload we send now */
+	/* DATAGRAM frames; dropped: received ones that belong to no stream, came too early, too
+	 * many or malformed, and those to be sent that the path does not carry or not in time. */
+	uint64_t rx_datagram_frames, tx_datagram_frames, dropped_datagram_frames;
+	uint32_t max_datagram; /* see quic_conn_max_datagram */
 	uint64_t streams_open;
 };
 
@@ -87,6 +91,7 @@ struct quic_config {
 					  1) */
 	size_t send_buffer_bytes;      /* most bytes per stream that are not sent yet */
 	size_t send_window_max_bytes;  /* most unacknowledged bytes per stream, see stream.c */
+	size_t datagram_queue_bytes; /* most that waits to be sent in DATAGRAM frames */
 	size_t held_max_bytes; /* received and not yet consumed, over all streams, above which the
 				  peer gets no more credit of the connection */
 	const uint16_t *pmtud_probes; /* UDP payload sizes to try, ascending; NULL = defaults */
@@ -113,6 +118,13 @@ void quic_conn_close(struct quic_conn *c, uint64_t app_error, const char *reason
 /* After login: the peer may have `streams` bidirectional streams open at once and gets a larger
  * window. */
 void quic_conn_allow_streams(struct quic_conn *c, uint64_t streams);
+
+/* Both sides agreed on DATAGRAM frames (RFC 9221); from now on they may be used at the streams that
+ * the server opens, or else the client. What came before is not lost if it came just before. */
+void quic_conn_start_datagrams(struct quic_conn *c, bool server_opens);
+
+/* The largest payload that one of them carries on the path as it is now; 0 = they are not used. */
+size_t quic_conn_max_datagram(const struct quic_conn *c);
 
 /* From now on PING after config.keep_alive_ns of silence (RFC 9000 section 10.1.2). */
 void quic_conn_start_keep_alive(struct quic_conn *c);

@@ -64,6 +64,7 @@ static int on_stream_open(ngtcp2_conn *ng, int64_t stream_id, void *user_data)
 	if (!s)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	ngtcp2_conn_set_stream_user_data(ng, stream_id, s);
+	quic_datagrams_opened(c);
 	/* The opener has no interest in our first byte: only its own frame made this stream. */
 	s->announced = true;
 	quic_stream_note(s, STREAM_FACT_NEW);
@@ -119,6 +120,29 @@ static int on_recv_stop_sending(ngtcp2_conn *ng, int64_t stream_id, uint64_t app
 	quic_stream_end_sending(s);
 	s->stop_code = app_error_code;
 	quic_stream_note(s, STREAM_FACT_STOP);
+	return 0;
+}
+
+static int on_recv_datagram(ngtcp2_conn *ng, uint32_t flags, const uint8_t *data, size_t datalen,
+			    void *user_data)
+{
+	(void)ng;
+	(void)flags;
+	quic_datagrams_receive(user_data, data, datalen);
+	return 0;
+}
+
+static int on_ack_datagram(ngtcp2_conn *ng, uint64_t dgram_id, void *user_data)
+{
+	(void)ng;
+	quic_datagrams_acked(user_data, dgram_id);
+	return 0;
+}
+
+static int on_lost_datagram(ngtcp2_conn *ng, uint64_t dgram_id, void *user_data)
+{
+	(void)ng;
+	quic_datagrams_lost(user_data, dgram_id);
 	return 0;
 }
 
@@ -249,7 +273,8 @@ static void on_rand(uint8_t *dest, size_t destlen, const ngtcp2_rand_ctx *rand_c
 	.acked_stream_data_offset = on_acked_stream_data_offset, .stream_open = on_stream_open,  \
 	.stream_close = on_stream_close, .rand = on_rand, .remove_connection_id = on_remove_cid, \
 	.update_key = quic_crypto_update_key, .path_validation = on_path_validation,             \
-	.stream_reset = on_stream_reset,                                                         \
+	.recv_datagram = on_recv_datagram, .ack_datagram = on_ack_datagram,                      \
+	.lost_datagram = on_lost_datagram, .stream_reset = on_stream_reset,                      \
 	.extend_max_local_streams_bidi = on_extend_max_local_streams,                            \
 	.extend_max_stream_data = on_extend_max_stream_data,                                     \
 	.handshake_confirmed = on_handshake_confirmed,                                           \

@@ -12,6 +12,7 @@
 
 #include "base/chunk.h"
 #include "quic/conn.h"
+#include "quic/datagram.h"
 
 #include <ngtcp2/ngtcp2.h>
 #include <ngtcp2/ngtcp2_crypto.h>
@@ -20,6 +21,7 @@
 #define QUIC_CID_BYTES 16     /* our connection IDs; the first byte names the worker */
 #define QUIC_PACKET_MAX 65527 /* largest UDP payload ever sent (NGTCP2_MAX_TX_UDP_PAYLOAD_SIZE) */
 #define QUIC_WINDOW_BYTES 1048576 /* of the connection, after login (client: from the start) */
+#define QUIC_SMALL_PACKET_BYTES 1200u /* every QUIC path carries it (RFC 9000 section 14.1) */
 #define QUIC_STREAM_QUANTUM 16384 /* bytes a stream may send before the next one has its turn */
 
 /* Facts about a stream that dispatch has to tell its user. */
@@ -29,6 +31,7 @@ enum quic_stream_fact {
 	STREAM_FACT_RESET = 1 << 2,
 	STREAM_FACT_STOP = 1 << 3,
 	STREAM_FACT_WRITABLE = 1 << 4,
+	STREAM_FACT_DATAGRAMS = 1 << 5,
 };
 
 struct quic_stream {
@@ -43,6 +46,9 @@ struct quic_stream {
 	bool rx_reset;	 /* RESET_STREAM came: nothing more will */
 	bool rx_discard; /* we gave up reading */
 	uint64_t reset_code;
+	struct chunk_queue datagrams; /* that came for it, each behind its length (u16 BE) */
+	size_t datagram_count;
+	size_t datagram_unsent; /* bytes of its datagrams that wait to be sent; a FIN waits for them */
 
 	/* sending */
 	struct chunk_queue tx;
@@ -119,6 +125,7 @@ struct quic_conn {
 	bool credit_maybe;		/* a packet came since: `held` may have its turn */
 	size_t stream_count;
 	bool streams_wanted; /* an open was refused for lack of credit */
+	struct quic_datagrams datagrams;
 
 	unsigned facts;
 	bool ready; /* on_ready is due or was called */
@@ -258,6 +265,8 @@ bool quic_stream_has_work(const struct quic_stream *s);
 
 /* conn.c */
 void quic_conn_wake(struct quic_conn *c);
+/* The largest packet that may be written now. */
+size_t quic_conn_packet_bytes(const struct quic_conn *c);
 /* `bytes` arrived and are held or dropped: the connection's credit goes back at once, so that no
  * reader holds another's window, unless very many of them hold very much (held_max_bytes); then it
  * waits for one to read. */

@@ -116,6 +116,10 @@ void quic_conn_stats(struct quic_conn *c, struct quic_stats *ret)
 		.cwnd_bytes = info.cwnd,
 		.in_flight_bytes = info.bytes_in_flight,
 		.mtu_bytes = (uint32_t)ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ng),
+		.rx_datagram_frames = c->datagrams.received,
+		.tx_datagram_frames = c->datagrams.sent,
+		.dropped_datagram_frames = c->datagrams.dropped,
+		.max_datagram = (uint32_t)quic_conn_max_datagram(c),
 		.streams_open = c->stream_count,
 	};
 }

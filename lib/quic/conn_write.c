@@ -14,7 +14,6 @@
 #define BATCH_BYTES 65000u	 /* one GSO send; below the largest UDP payload */
 #define BATCH_PACKETS 64u	 /* UDP_MAX_SEGMENTS of older kernels */
 #define BATCH_PACKETS_MIN 10u	 /* RFC 9002 section 7.7: an initial burst is fine */
-#define SMALL_PACKET_BYTES 1200u /* every QUIC path carries it (RFC 9000 section 14.1) */
 #define BLACK_HOLE_MIN_NS (2 * CLOCK_NS_PER_S)
 #define SMALL_FOR_NS (600 * CLOCK_NS_PER_S)
 #define WRITE_IOV 16
@@ -30,21 +29,26 @@ static void stream_sent(struct quic_stream *s, size_t n, bool whole)
 		s->tx_fin_sent = true;
 	s->quantum = n < s->quantum ? s->quantum - n : 0;
 	quic_stream_note_room(s);
-	if (!quic_stream_has_work(s)) {
-		quic_stream_unqueue_send(s);
-	} else if (s->quantum == 0) {
-		quic_stream_unqueue_send(s);
-		quic_stream_queue_send(s);
-	}
+	if (quic_stream_has_work(s) && s->quantum > 0)
+		return;
+	quic_stream_unqueue_send(s);
+	quic_stream_queue_send(s);
+	quic_datagrams_next_turn(s->conn);
 }
 
-static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_info *pi,
-			      uint8_t *dest, size_t destlen, ngtcp2_tstamp ts, void *user_data)
+static ngtcp2_ssize write_packet(struct quic_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+				 uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
 {
-	struct quic_conn *c = user_data;
+	ngtcp2_conn *ng = c->ng;
 
-	if (c->small_until_ns > ts && destlen > SMALL_PACKET_BYTES)
-		destlen = SMALL_PACKET_BYTES;
+	while (quic_datagrams_turn(c)) {
+		ngtcp2_ssize n = quic_datagrams_write(c, path, pi, dest, destlen, ts);
+
+		if (n == 0)
+			break;
+		if (n != NGTCP2_ERR_WRITE_MORE)
+			return n;
+	}
 	for (;;) {
 		struct quic_stream *s = TAILQ_FIRST(&c->send);
 		struct iovec iov[WRITE_IOV];
@@ -62,7 +66,7 @@ static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_inf
 			for (int i = 0; i < iovs; i++)
 				offered += iov[i].iov_len;
 			flags = NGTCP2_WRITE_STREAM_FLAG_MORE;
-			if (s->tx_finish && offered == unsent) {
+			if (s->tx_finish && offered == unsent && s->datagram_unsent == 0) {
 				flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
 				fin = true;
 			}
@@ -97,6 +101,21 @@ static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_inf
 	}
 }
 
+static ngtcp2_ssize write_one(ngtcp2_conn *ng, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+			      uint8_t *dest, size_t destlen, ngtcp2_tstamp ts, void *user_data)
+{
+	struct quic_conn *c = user_data;
+	ngtcp2_ssize n;
+
+	(void)ng;
+	if (c->small_until_ns > ts && destlen > QUIC_SMALL_PACKET_BYTES)
+		destlen = QUIC_SMALL_PACKET_BYTES;
+	n = write_packet(c, path, pi, dest, destlen, ts);
+	if (n > 0)
+		quic_datagrams_packet(c, (size_t)n);
+	return n;
+}
+
 /* Where the packets of a batch go, which are all of one path; false when ngtcp2 named none. */
 static bool set_path(struct quic_conn *c, struct quic_batch *batch, const ngtcp2_path *path)
 {
@@ -123,7 +142,8 @@ static bool write_last_acks(struct quic_conn *c, struct quic_batch *batch)
 	c->acks_written = true;
 	c->now_ns += NGTCP2_DEFAULT_MAX_ACK_DELAY;
 	ngtcp2_path_storage_zero(&ps);
-	n = ngtcp2_conn_write_pkt(c->ng, &ps.path, &pi, batch->buf, SMALL_PACKET_BYTES, c->now_ns);
+	n = ngtcp2_conn_write_pkt(c->ng, &ps.path, &pi, batch->buf, QUIC_SMALL_PACKET_BYTES,
+				  c->now_ns);
 	if (n <= 0)
 		return false;
 	batch->bytes = batch->segment = (size_t)n;
@@ -156,11 +176,28 @@ static bool write_close(struct quic_conn *c, struct quic_batch *batch)
 	return true;
 }
 
+static void send_small(struct quic_conn *c)
+{
+	c->black_hole_since_ns = CLOCK_NEVER;
+	c->large_sent = false;
+	quic_datagrams_forget_path(c);
+	c->small_until_ns = clock_after(c->now_ns, SMALL_FOR_NS);
+	log_info(c->log, "quic",
+		 "large packets do not arrive any more: sending %u bytes for 10 minutes",
+		 QUIC_SMALL_PACKET_BYTES);
+}
+
 /* Large packets unanswered for max(3 PTO, 2 s): the path may carry less than it did. */
 static void watch_black_hole(struct quic_conn *c)
 {
 	uint64_t limit = quic_conn_linger_ns(c);
 
+	if (limit < BLACK_HOLE_MIN_NS)
+		limit = BLACK_HOLE_MIN_NS;
+	if (quic_datagrams_vanish(c, limit)) {
+		send_small(c);
+		return;
+	}
 	if (c->tx_unacked == 0)
 		c->large_sent = false;
 	if (c->ack_progress || !c->large_sent || c->small_until_ns > c->now_ns) {
@@ -170,16 +207,8 @@ static void watch_black_hole(struct quic_conn *c)
 		c->black_hole_since_ns = c->large_sent ? c->now_ns : CLOCK_NEVER;
 		return;
 	}
-	if (limit < BLACK_HOLE_MIN_NS)
-		limit = BLACK_HOLE_MIN_NS;
-	if (c->black_hole_since_ns == CLOCK_NEVER || c->now_ns - c->black_hole_since_ns < limit)
-		return;
-	c->black_hole_since_ns = CLOCK_NEVER;
-	c->large_sent = false;
-	c->small_until_ns = clock_after(c->now_ns, SMALL_FOR_NS);
-	log_info(c->log, "quic",
-		 "large packets do not arrive any more: sending %u bytes for 10 minutes",
-		 SMALL_PACKET_BYTES);
+	if (c->black_hole_since_ns != CLOCK_NEVER && c->now_ns - c->black_hole_since_ns >= limit)
+		send_small(c);
 }
 
 bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now_ns)
@@ -233,7 +262,7 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 		return false;
 	c->tx_datagrams += ((size_t)n + segment - 1) / segment;
 	/* Probes of path MTU discovery are large too: alone, their loss means nothing. */
-	if (c->tx_unacked > 0 && segment > SMALL_PACKET_BYTES && !c->large_sent) {
+	if (c->tx_unacked > 0 && segment > QUIC_SMALL_PACKET_BYTES && !c->large_sent) {
 		c->large_sent = true;
 		c->black_hole_since_ns = c->now_ns;
 	}

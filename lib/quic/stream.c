@@ -27,6 +27,7 @@ struct quic_stream *quic_stream_make(struct quic_conn *c, int64_t id)
 	s->ops = &inert_ops;
 	chunk_queue_init(&s->rx, c->pool);
 	chunk_queue_init(&s->tx, c->pool);
+	chunk_queue_init(&s->datagrams, c->pool);
 	TAILQ_INSERT_TAIL(&c->streams, s, link);
 	c->stream_count++;
 	return s;
@@ -60,6 +61,7 @@ static void stream_free(struct quic_stream *s)
 		quic_conn_wake(c);
 	}
 	drop_received(s, chunk_queue_bytes(&s->rx));
+	quic_datagrams_drop(s);
 	chunk_queue_done(&s->rx);
 	chunk_queue_done(&s->tx);
 	free(s);
@@ -79,7 +81,8 @@ bool quic_stream_has_work(const struct quic_stream *s)
 {
 	if (s->gone || s->tx_closed)
 		return false;
-	return s->announce || s->tx_sent < s->tx.end || (s->tx_finish && !s->tx_fin_sent);
+	return s->announce || s->tx_sent < s->tx.end ||
+	       (s->tx_finish && !s->tx_fin_sent && s->datagram_unsent == 0);
 }
 
 void quic_stream_queue_send(struct quic_stream *s)
@@ -144,11 +147,16 @@ void quic_stream_dispatch(struct quic_stream *s)
 		if (s->ops == &inert_ops)
 			quic_stream_abort(s, 1);
 	}
+	if ((facts & STREAM_FACT_DATAGRAMS) && !s->ops->on_datagrams)
+		quic_datagrams_drop(s);
+	else if (facts & STREAM_FACT_DATAGRAMS)
+		s->ops->on_datagrams(s, s->user);
 	if ((facts & STREAM_FACT_READABLE) && !s->rx_discard && s->ops->on_readable)
 		s->ops->on_readable(s, s->user);
 	if ((facts & STREAM_FACT_RESET) && !s->rx_discard) {
 		s->rx_discard = true;
 		drop_received(s, chunk_queue_bytes(&s->rx));
+		quic_datagrams_drop(s);
 		if (s->ops->on_reset)
 			s->ops->on_reset(s, s->user, s->reset_code);
 	}
@@ -342,6 +350,7 @@ void quic_stream_stop_reading(struct quic_stream *s, uint64_t app_error)
 		return;
 	s->rx_discard = true;
 	drop_received(s, chunk_queue_bytes(&s->rx));
+	quic_datagrams_drop(s);
 	if (!s->gone && !s->conn->ended) {
 		/* Harmless where the peer's data is complete: then there is nothing to stop. */
 		if (!s->rx_fin && !s->rx_reset)

@@ -26,6 +26,8 @@ struct quic_conn;
 struct quic_stream_ops {
 	/* New bytes or the end of the peer's data are waiting. Edge: comes again only for news. */
 	void (*on_readable)(struct quic_stream *s, void *user);
+	/* DATAGRAM frames for it are waiting. Edge, too. Without it they are dropped. */
+	void (*on_datagrams)(struct quic_stream *s, void *user);
 	/* There is room again after quic_stream_room() was 0 (or reserve gave none). */
 	void (*on_writable)(struct quic_stream *s, void *user);
 	/* RESET_STREAM: the peer gave up sending; bytes not yet consumed are gone. */
@@ -67,6 +69,21 @@ void quic_stream_commit(struct quic_stream *s, size_t bytes);
 int quic_stream_write(struct quic_stream *s, const void *data, size_t bytes);
 /* No more bytes: FIN after all that is committed. */
 void quic_stream_finish(struct quic_stream *s);
+
+/* ---- DATAGRAM frames (RFC 9221), after quic_conn_start_datagrams ---- */
+/* The largest that can be sent now, which is what the path carries; 0 = none at all. */
+size_t quic_stream_max_datagram(const struct quic_stream *s);
+/* Copies it in: it leaves with the next packets, before a FIN, unless the path does not take it for
+ * long, or is lost on the way. RSTUN_E_TOO_LARGE, RSTUN_E_AGAIN (the queue is full), RSTUN_E_NOMEM,
+ * RSTUN_E_CLOSED (or not agreed on). */
+int quic_stream_send_datagram(struct quic_stream *s, const void *data, size_t bytes,
+			      uint64_t now_ns);
+size_t quic_stream_unsent_datagrams(const struct quic_stream *s); /* bytes of them that wait */
+/* Views waiting ones from the front, each behind its length (u16 BE); entries used. The last may be
+ * cut off where iov ends. */
+int quic_stream_peek_datagrams(struct quic_stream *s, struct iovec *iov, int iov_max);
+/* Drops `count` whole ones from the front, `bytes` with their lengths. */
+void quic_stream_consume_datagrams(struct quic_stream *s, size_t bytes, size_t count);
 
 /* ---- ending early ---- */
 /* RESET_STREAM and STOP_SENDING together (whichever still means something). on_close follows. */

@@ -65,9 +65,17 @@ struct end_ops {
 	void (*commit)(struct end *e, size_t bytes);
 	/* Sink, buffered: what reserve may give now. */
 	size_t (*room)(const struct end *e);
-	/* Sink, buffered: bytes committed that have not left this process yet (a UDP flow bounds
-	 * them). */
+	/* Sink, buffered: bytes committed, and of datagrams, that have not left this process yet (a
+	 * UDP flow bounds them). */
 	size_t (*waiting)(const struct end *e);
+	/* Datagrams beside a buffered end's bytes, whole and out of order; all four or none. Sink: the
+	 * largest that may be sent now (0 = none at all); sends it, false = dropped, it was full.
+	 * Source: view of those that came, as frames (relay/frame.h); drops `count` of them from the
+	 * front, `bytes` with headers. on_readable tells of them, too. */
+	size_t (*max_datagram)(const struct end *e);
+	bool (*send_datagram)(struct end *e, const void *data, size_t bytes, uint64_t now_ns);
+	int (*peek_datagrams)(struct end *e, struct iovec *iov, int iov_max);
+	void (*consume_datagrams)(struct end *e, size_t bytes, size_t count);
 	/* Sink, direct: bytes taken; fewer than given = full now (on_writable follows). */
 	size_t (*write)(struct end *e, const struct iovec *iov, int iov_count);
 	/* Sink: end of file after all bytes given so far. */
@@ -90,4 +98,8 @@ struct end {
 	const struct end_ops *ops;
 	const struct end_owner *owner; /* set by whoever takes the end over */
 	void *owner_user;
+	/* udp_socket.c's: a datagram has fitted into a DATAGRAM frame; one has not, since then (0 =
+	 * never). */
+	bool datagrams_fit;
+	uint64_t too_large_since_ns;
 };

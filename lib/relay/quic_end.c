@@ -54,6 +54,11 @@ static void quic_end_on_readable(struct quic_stream *s, void *user)
 		q->end.owner->on_readable(q->end.owner_user);
 }
 
+static void quic_end_on_datagrams(struct quic_stream *s, void *user)
+{
+	quic_end_on_readable(s, user);
+}
+
 static void quic_end_on_writable(struct quic_stream *s, void *user)
 {
 	struct quic_end *q = user;
@@ -105,6 +110,7 @@ static void quic_end_on_close(struct quic_stream *s, void *user, bool lost)
 
 static const struct quic_stream_ops quic_end_stream_ops = {
 	.on_readable = quic_end_on_readable,
+	.on_datagrams = quic_end_on_datagrams,
 	.on_writable = quic_end_on_writable,
 	.on_reset = quic_end_on_reset,
 	.on_stop_sending = quic_end_on_stop_sending,
@@ -131,6 +137,38 @@ static void quic_end_consume(struct end *e, size_t bytes)
 
 	if (q->stream != NULL)
 		quic_stream_consume(q->stream, bytes);
+}
+
+static size_t quic_end_max_datagram(const struct end *e)
+{
+	struct quic_end *q = quic_end_from(e);
+
+	return q->stream == NULL ? 0 : quic_stream_max_datagram(q->stream);
+}
+
+static bool quic_end_send_datagram(struct end *e, const void *data, size_t bytes, uint64_t now_ns)
+{
+	struct quic_end *q = quic_end_from(e);
+
+	return q->stream != NULL && !q->aborted &&
+	       quic_stream_send_datagram(q->stream, data, bytes, now_ns) == 0;
+}
+
+static int quic_end_peek_datagrams(struct end *e, struct iovec *iov, int iov_max)
+{
+	struct quic_end *q = quic_end_from(e);
+
+	if (q->stream == NULL || q->aborted || q->stopped || q->reset)
+		return 0;
+	return quic_stream_peek_datagrams(q->stream, iov, iov_max);
+}
+
+static void quic_end_consume_datagrams(struct end *e, size_t bytes, size_t count)
+{
+	struct quic_end *q = quic_end_from(e);
+
+	if (q->stream != NULL)
+		quic_stream_consume_datagrams(q->stream, bytes, count);
 }
 
 static bool quic_end_at_end(const struct end *e)
@@ -172,7 +210,9 @@ static size_t quic_end_waiting(const struct end *e)
 {
 	struct quic_end *q = quic_end_from(e);
 
-	return q->stream == NULL ? 0 : quic_stream_unsent(q->stream);
+	return q->stream == NULL ? 0
+				 : quic_stream_unsent(q->stream) +
+					   quic_stream_unsent_datagrams(q->stream);
 }
 
 static void quic_end_finish(struct end *e)
@@ -237,6 +277,10 @@ static const struct end_ops quic_end_ops = {
 	.buffered = true,
 	.peek = quic_end_peek,
 	.consume = quic_end_consume,
+	.max_datagram = quic_end_max_datagram,
+	.send_datagram = quic_end_send_datagram,
+	.peek_datagrams = quic_end_peek_datagrams,
+	.consume_datagrams = quic_end_consume_datagrams,
 	.at_end = quic_end_at_end,
 	.reserve = quic_end_reserve,
 	.commit = quic_end_commit,

@@ -206,11 +206,15 @@ static void udp_acceptor_on_timer(void *user)
 		udp_acceptor_end(a, a->state == UDP_ACCEPTOR_OPEN ? FLOW_OK : FLOW_TIMEOUT);
 }
 
+/* At once: it comes once for all that a wake-up brought, and before the connection writes. */
 static void udp_acceptor_on_readable(void *user)
 {
 	struct udp_acceptor *a = user;
 
-	loop_task_schedule(a->loop, &a->task);
+	if (a->state == UDP_ACCEPTOR_OPEN)
+		udp_acceptor_forward(a);
+	else
+		loop_task_schedule(a->loop, &a->task);
 }
 
 static void udp_acceptor_on_writable(void *user)

@@ -10,9 +10,8 @@
  * socket on a host with two addresses answers from the right one. udp_acceptor: the far side. One connected socket per flow, so the source port is
  * stable for its life.
  *
- * Idle expiry counts both directions; the time is `now` of the loop. How datagrams travel is the
- * owner's business through `struct end` (a seam for DATAGRAM frames). Everything on one loop's
- * thread.
+ * Idle expiry counts both directions; the time is `now` of the loop. Where the end has DATAGRAM
+ * frames, what fits travels in those and not on the stream. Everything on one loop's thread.
  */
 #pragma once
 
@@ -47,6 +46,8 @@ struct udp_config {
 	const char *scope; /* for log lines; borrowed */
 	uint64_t idle_timeout_ms;
 	size_t queue_bytes; /* most bytes that wait for one flow's stream; 0 = 256 KiB */
+	/* The same for what goes in DATAGRAM frames, which all flows together bound; 0 = 1 MiB. */
+	size_t datagram_queue_bytes;
 	/* 1500 limit; retire a stream when nothing came back for idle_timeout_ms and open a new one
 	 * with the next datagram. */
 	bool peer_is_original;

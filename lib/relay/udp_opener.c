@@ -109,9 +109,10 @@ static void udp_flow_run(void *user)
 		udp_flow_end(f, true);
 }
 
+/* At once: it comes once for all that a wake-up brought, and before the connection writes. */
 static void udp_flow_on_readable(void *user)
 {
-	udp_flow_schedule(user);
+	udp_flow_run(user);
 }
 
 static void udp_flow_on_writable(void *user)

@@ -17,7 +17,9 @@
 #define UDP_BATCH 32               /* datagrams per system call */
 #define UDP_TURN_BATCHES 2         /* batches per wake-up */
 #define UDP_DATAGRAM_MAX 65535     /* buffer per datagram: nothing is ever cut */
+#define UDP_CONTROL_BYTES 64       /* an in_pktinfo or in6_pktinfo, and the size of segments */
 #define UDP_QUEUE_BYTES (256 * 1024)
+#define UDP_DATAGRAM_QUEUE_BYTES (1024 * 1024)
 
 /* Room to receive a batch. The thread's own: 2 MiB of address space of which only what datagrams
  * touch is memory. Taken by each socket that receives, freed with the last one; contents are good
@@ -53,17 +55,19 @@ struct udp_path {
 	const struct udp_program *program; /* it and no socket; NULL = none */
 };
 
-/* Sends as many frames of the stream as one batch holds; `path` NULL = connected; the head of a
- * program's is the flow's name with its NUL. Whatever the socket does not take is dropped and counted. Returns the frames taken from the stream; *ret_bytes
- * = their payload. A return of UDP_BATCH means that there may be more. */
+/* Sends as many frames of the stream as one batch holds, DATAGRAM frames first; `path` NULL =
+ * connected; the head of a program's is the flow's name with its NUL. Whatever the socket does not
+ * take is dropped and counted. Returns the frames taken from the stream; *ret_bytes = their payload.
+ * UDP_BATCH means that there may be more. */
 int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		       struct udp_counters *counters, size_t *ret_bytes);
 
 /* A datagram that is longer than the original takes: counts it, and says so once. */
 void udp_drop_too_large(const struct udp_config *config, size_t bytes);
 
-/* Puts a datagram (at most FRAME_DATAGRAM_MAX bytes) as a frame on the stream, whole or not at all;
- * what does not fit is counted. */
+/* Sends a datagram (at most FRAME_DATAGRAM_MAX bytes) whole or not at all: in a DATAGRAM frame
+ * where the end has them and it fits, else as a frame on the stream. What finds no room is counted.
+ */
 bool udp_put_frame(struct end *stream, const void *data, size_t bytes,
 		   const struct udp_config *config);
 

@@ -60,7 +60,15 @@ static void client_session_early_ends(struct quic_stream *s, void *user, uint64_
 	quic_stream_abort(s, FLOW_RESET);
 }
 
+/* They wait for the login as the stream does. */
+static void client_session_early_datagrams(struct quic_stream *s, void *user)
+{
+	(void)s;
+	(void)user;
+}
+
 static const struct quic_stream_ops client_session_early_ops = {
+	.on_datagrams = client_session_early_datagrams,
 	.on_reset = client_session_early_ends,
 	.on_stop_sending = client_session_early_ends,
 	.on_close = client_session_forget_early,
@@ -119,6 +127,8 @@ static void client_session_on_success(void *user, const struct session_success *
 			m->bound = m->mapping.remote.address;
 		quic_conn_allow_streams(m->conn, LIMITS_STREAMS);
 	}
+	if (m->mapping.proto == MAPPING_UDP && (success->features & WIRE_FEATURE_DATAGRAM))
+		quic_conn_start_datagrams(m->conn, m->mapping.mode == MAPPING_IN);
 	quic_conn_start_keep_alive(m->conn);
 	m->logged_in = true;
 	client_end_attempt(m->client, m);

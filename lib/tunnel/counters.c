@@ -51,6 +51,7 @@ void counters_add_conn(struct tunnel_counters *sum, struct quic_conn *conn)
 		.rtt_ms = stats.rtt_ns / CLOCK_NS_PER_MS,
 		.cwnd_bytes = stats.cwnd_bytes,
 		.current_mtu = stats.mtu_bytes,
+		.udp_dropped = stats.dropped_datagram_frames,
 	};
 	counters_add(sum, &one);
 }

@@ -56,6 +56,7 @@ static int flow_associate_open(struct flow_associate *a, struct udp_opener_confi
 	config->common.log = f->config.env->log;
 	config->common.scope = f->config.scope;
 	config->common.queue_bytes = LIMITS_UDP_QUEUE_BYTES;
+	config->common.datagram_queue_bytes = LIMITS_UDP_QUEUE_BYTES;
 	config->common.peer_is_original = f->tunnel.peer_is_original;
 	config->common.counters = &f->udp_counters;
 	config->common.warned = &f->udp_warned;

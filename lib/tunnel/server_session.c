@@ -105,6 +105,9 @@ static void server_session_up(struct server_session *ss)
 	ss->listed = true;
 	/* IN: the peer opens none, but the window grows all the same. */
 	quic_conn_allow_streams(ss->conn, ss->login.mode == MAPPING_OUT ? LIMITS_STREAMS : 1);
+	if (ss->login.proto == MAPPING_UDP &&
+	    (session_granted(&ss->control.session) & WIRE_FEATURE_DATAGRAM))
+		quic_conn_start_datagrams(ss->conn, ss->login.mode == MAPPING_IN);
 	server_session_report(ss, TUNNEL_SESSION_LOGIN, 0, "");
 	flows_attach(&ss->flows, &tunnel);
 }

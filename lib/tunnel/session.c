@@ -23,7 +23,7 @@
 void session_config_default(struct session_config *config)
 {
 	*config = (struct session_config){
-		.features = WIRE_FEATURE_FAILURES,
+		.features = WIRE_FEATURE_FAILURES | WIRE_FEATURE_DATAGRAM,
 		.login_timeout_ns = 5 * CLOCK_NS_PER_S,
 		.answer_timeout_ns = 1800 * CLOCK_NS_PER_MS,
 		.linger_ns = CLOCK_NS_PER_S,

@@ -173,6 +173,12 @@ void session_writable(struct session *s, uint64_t now_ns);
 uint64_t session_deadline(const struct session *s);
 void session_expire(struct session *s, uint64_t now_ns);
 
+/* Server: what the login asked for of that which we have. */
+static inline uint64_t session_granted(const struct session *s)
+{
+	return s->peer_features & s->config.features;
+}
+
 static inline bool session_is_up(const struct session *s)
 {
 	return s->state == SESSION_UP;

@@ -51,7 +51,7 @@ int session_server_accept(struct session *s, bool ipv6_supported, const struct a
 	if (s->peer_trailer) {
 		trailer->present = true;
 		trailer->has_features = true;
-		trailer->features = s->peer_features & s->config.features;
+		trailer->features = session_granted(s);
 		trailer->has_software =
 			software && wire_copy_prose(trailer->software, WIRE_SOFTWARE_MAX, software,
 						    strlen(software));
@@ -88,10 +88,10 @@ void session_server_refuse(struct session *s, int error, const char *text, uint3
 	 * peer that is not logged in gets what a v0.8.10 server would send and learns nothing about
 	 * the software.
 	 */
-	if (s->peer_trailer && (s->peer_features & s->config.features & WIRE_FEATURE_FAILURES)) {
+	if (s->peer_trailer && (session_granted(s) & WIRE_FEATURE_FAILURES)) {
 		trailer->present = true;
 		trailer->has_features = true;
-		trailer->features = s->peer_features & s->config.features;
+		trailer->features = session_granted(s);
 		trailer->has_failure = true;
 		trailer->failure_code = (uint16_t)rstun_error_to_code(error);
 		trailer->failure_retry_ms = retry_after_ms;

@@ -239,6 +239,22 @@ def test_flood(victim, tool, case):
     assert sorted(times)[len(times) // 2] < limit(0.02)
 
 
+@pytest.mark.parametrize("case", ["datagrams-before-login", "datagrams-not-agreed",
+                                  "datagrams-of-no-flow"])
+def test_datagram_frames(victim, tool, case):
+    """Ignored (RFC 9221: they may be lost), and what is kept of them is bounded. A flow lives by
+    those that are its own, once both have agreed on them, and else ends as an idle one does. Who
+    sends them instead of a login is closed as who sends nothing."""
+    rss = victim.server.rss_kib()
+    got = attack(tool, victim, case, seconds=7 if case == "datagrams-before-login" else 3)
+    expected = {"datagrams-before-login": ("none", "none"), "datagrams-not-agreed": ("success", "end"),
+                "datagrams-of-no-flow": ("success", "lost")}  # by our own close
+    assert (got["answer"], got["flow"]) == expected[case], got
+    assert got["closed"] == (case == "datagrams-before-login"), got
+    if limit(1) == 1:
+        assert victim.server.rss_kib() - rss < 32 * 1024
+
+
 def test_many_wrong_passwords(victim, tool):
     """A try per connection, each refused; soon that source is refused unheard."""
     reasons = []

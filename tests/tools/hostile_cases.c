@@ -6,6 +6,7 @@
 #include "tests/tools/hostile.h"
 
 #include "base/clock.h"
+#include "quic/conn_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +301,84 @@ static void case_flood(struct hostile *h)
 	flood_step(h);
 }
 
+/* ---- DATAGRAM frames (RFC 9221) that nobody asked for, or of no flow ---- */
+
+#define DATAGRAM_STEP 64 /* a millisecond */
+#define DATAGRAM_BYTES 1000
+
+/* As it is: no number is put before it, nobody has agreed. */
+static void case_put_datagram(struct hostile *h, const uint8_t *data, size_t bytes)
+{
+	struct quic_datagrams *d = &h->conn->datagrams;
+	uint64_t now_ns = loop_now(&h->loop);
+	uint8_t length[2] = {(uint8_t)(bytes >> 8), (uint8_t)bytes};
+
+	d->peer_max = QUIC_DATAGRAM_FRAME_MAX;
+	if (d->tx_count >= QUIC_DATAGRAM_QUEUE ||
+	    chunk_queue_append(&d->tx, &now_ns, sizeof(now_ns)) != 0 ||
+	    chunk_queue_append(&d->tx, length, 2) != 0 ||
+	    chunk_queue_append(&d->tx, data, bytes) != 0)
+		return;
+	d->tx_count++;
+	quic_conn_wake(h->conn);
+}
+
+static void datagram_step(void *user)
+{
+	static const struct {
+		uint8_t bytes[9];
+		size_t count, rest;
+	} kinds[] = {
+		{{0}, 0, 0},			      /* no number */
+		{{0x40}, 1, 0},			      /* half a number */
+		{{0xff, 0xff, 0xff, 0xff}, 4, 0},
+		{{0}, 1, DATAGRAM_BYTES},	      /* the control stream's */
+		{{1}, 1, DATAGRAM_BYTES},	      /* the flow's, if there is one */
+		{{2}, 1, DATAGRAM_BYTES},	      /* of no stream */
+		{{0xbf, 0xff, 0xff, 0xff}, 4, DATAGRAM_BYTES},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 9, 0},
+	};
+	uint8_t data[9 + DATAGRAM_BYTES] = {0};
+	struct hostile *h = user;
+
+	if (h->conn == NULL)
+		return;
+	for (size_t i = 0; i < DATAGRAM_STEP; i++) {
+		size_t kind = i % (sizeof(kinds) / sizeof(kinds[0]));
+
+		memcpy(data, kinds[kind].bytes, sizeof(kinds[kind].bytes));
+		case_put_datagram(h, data, kinds[kind].count + kinds[kind].rest);
+	}
+	loop_timer_arm(&flood_timer, clock_after(loop_now(&h->loop), clock_ms(1)));
+}
+
+static void case_datagram_flood(struct hostile *h)
+{
+	loop_timer_init(&flood_timer, &h->loop, datagram_step, h);
+	datagram_step(h);
+}
+
+static void case_datagrams_before_login(struct hostile *h)
+{
+	hostile_send(h, "", 0);
+	case_datagram_flood(h);
+}
+
+static void case_datagram_login(struct hostile *h)
+{
+	struct wire_trailer *trailer = &h->login.trailer;
+
+	trailer->present = trailer->has_features = true;
+	trailer->features = WIRE_FEATURE_DATAGRAM;
+	case_udp_login(h);
+}
+
+static void case_datagrams_of_a_flow(struct hostile *h)
+{
+	hostile_open_flow(h, "", 1, false); /* to the default upstream */
+	case_datagram_flood(h);
+}
+
 const struct hostile_case hostile_cases[] = {
 	{"login", "a right login and nothing else", case_login, NULL},
 	{"nothing", "never opens a stream", case_nothing, NULL},
@@ -336,6 +415,12 @@ const struct hostile_case hostile_cases[] = {
 	{"reset-flood", "opens flows and resets them, as fast as it can", case_login, case_flood},
 	{"silent-flood", "opens as many UDP flows as it may and says nothing", case_udp_login,
 	 case_flood},
+	{"datagrams-before-login", "DATAGRAM frames instead of a login", case_datagrams_before_login,
+	 NULL},
+	{"datagrams-not-agreed", "DATAGRAM frames of a client that did not ask for them",
+	 case_udp_login, case_datagrams_of_a_flow},
+	{"datagrams-of-no-flow", "DATAGRAM frames, most of them malformed or of no flow",
+	 case_datagram_login, case_datagrams_of_a_flow},
 	{"channel-udp-family", "a UDP channel to an unknown family", case_channel_udp_login, case_udp_family},
 };
 

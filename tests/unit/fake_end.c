@@ -114,6 +114,47 @@ static void fake_commit(struct end *e, size_t bytes)
 	fake_check(f->out_bytes <= FAKE_END_BYTES);
 }
 
+static size_t fake_max_datagram(const struct end *e)
+{
+	return fake_from(e)->max_datagram;
+}
+
+static bool fake_send_datagram(struct end *e, const void *data, size_t bytes, uint64_t now_ns)
+{
+	struct fake_end *f = fake_from(e);
+	struct fake_end *b = f->beside;
+
+	fake_check(bytes <= f->max_datagram && !f->finished && !f->aborted && now_ns > 0);
+	if (b->out_room < 2 + bytes)
+		return false;
+	fake_check(b->out_bytes + 2 + bytes <= FAKE_END_BYTES);
+	b->out[b->out_bytes++] = (uint8_t)(bytes >> 8);
+	b->out[b->out_bytes++] = (uint8_t)bytes;
+	memcpy(b->out + b->out_bytes, data, bytes);
+	b->out_bytes += bytes;
+	if (b->out_room != FAKE_END_NO_LIMIT)
+		b->out_room -= 2 + bytes;
+	return true;
+}
+
+static int fake_peek_datagrams(struct end *e, struct iovec *iov, int iov_max)
+{
+	struct fake_end *f = fake_from(e);
+
+	return f->beside == NULL ? 0 : fake_peek(&f->beside->end, iov, iov_max);
+}
+
+static void fake_consume_datagrams(struct end *e, size_t bytes, size_t count)
+{
+	struct fake_end *b = fake_from(e)->beside;
+	size_t at = b->in_taken;
+
+	for (; count > 0; count--)
+		at += 2 + (((size_t)b->in[at] << 8) | b->in[at + 1]);
+	fake_check(at == b->in_taken + bytes);
+	fake_consume(&b->end, bytes);
+}
+
 static size_t fake_waiting(const struct end *e)
 {
 	return fake_from(e)->waiting;
@@ -192,6 +233,10 @@ static const struct end_ops fake_buffered_ops = {
 	.reserve = fake_reserve,
 	.commit = fake_commit,
 	.waiting = fake_waiting,
+	.max_datagram = fake_max_datagram,
+	.send_datagram = fake_send_datagram,
+	.peek_datagrams = fake_peek_datagrams,
+	.consume_datagrams = fake_consume_datagrams,
 	.finish = fake_finish,
 	.drained = fake_drained,
 	.abort = fake_abort,

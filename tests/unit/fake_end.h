@@ -30,6 +30,10 @@ struct fake_end {
 	bool drained;
 	size_t piece;      /* longest iovec entry of peek and reserve */
 	size_t reserved;
+	/* Datagrams beside the bytes, as frames in in[] and out[] of another one; NULL = it has none.
+	 */
+	struct fake_end *beside;
+	size_t max_datagram;
 	/* What was done to it. */
 	bool wants_read, stopped, aborted, freed;
 	enum flow_error abort_error, stop_error;

@@ -28,11 +28,12 @@ static void test_login(void **state)
 		assert_true(s.trailer.present);
 		assert_string_equal(s.trailer.software, "rstund test");
 		assert_string_equal(s.trailer.name, "web");
-		assert_int_equal(s.trailer.features, WIRE_FEATURE_FAILURES);
+		assert_int_equal(s.trailer.features, WIRE_FEATURE_FAILURES | WIRE_FEATURE_DATAGRAM);
 		assert_true(c.success.ipv6_supported);
 		assert_true(c.success.peer_is_rstund);
 		assert_false(c.success.target_ignored);
-		assert_int_equal(c.success.features, WIRE_FEATURE_FAILURES);
+		assert_int_equal(c.success.features, WIRE_FEATURE_FAILURES | WIRE_FEATURE_DATAGRAM);
+		assert_int_equal(session_granted(&s.session), c.success.features);
 		assert_true(c.trailer.has_bound && address_equal(&c.trailer.bound, &s.bound));
 		assert_string_equal(c.trailer.software, "rstund test");
 		assert_int_equal(c.log_lines + s.log_lines, 0);
@@ -56,6 +57,7 @@ static void test_features(void **state)
 	side_server_init(&s, SIDE_ANSWER_ACCEPT);
 	side_exchange(&c, &s, SIDE_BYTES);
 	assert_int_equal(c.success.features, WIRE_FEATURE_DATAGRAM);
+	assert_int_equal(session_granted(&s.session), WIRE_FEATURE_DATAGRAM);
 	assert_false(c.trailer.has_bound); /* the server had none to tell */
 	side_expect_fine(&c);
 	side_expect_fine(&s);

@@ -36,6 +36,8 @@ struct rig {
 	struct udp_opener *opener;
 	struct address bound;
 	struct fake_end streams[STREAMS_MAX];
+	struct fake_end *beside; /* of the streams that are opened */
+	size_t max_datagram;
 	unsigned opened, flows_done;
 	bool no_tunnel;
 	struct udp_acceptor *acceptor;
@@ -106,6 +108,8 @@ static struct fake_end *rig_stream(struct rig *rig)
 {
 	assert_true(rig->opened < STREAMS_MAX);
 	fake_end_init(&rig->streams[rig->opened], true);
+	rig->streams[rig->opened].beside = rig->beside;
+	rig->streams[rig->opened].max_datagram = rig->max_datagram;
 	return &rig->streams[rig->opened++];
 }
 
@@ -598,6 +602,126 @@ static void test_opener_wildcard(void **state)
 	}
 }
 
+/* What fits goes beside the stream, what does not on it; both come back, in whatever order. */
+static void test_opener_datagrams(void **state)
+{
+	static const size_t fit[] = {0, 1, 1200}, large[] = {1201, 9000, LARGEST};
+	static uint8_t data[LARGEST];
+	struct udp_opener_config config = {.common.queue_bytes = 1 << 20};
+	struct fake_end beside;
+	struct rig rig;
+	int app;
+
+	(void)state;
+	fake_end_init(&beside, true);
+	rig_start_opener(&rig, "127.0.0.1:0", &config);
+	rig.beside = &beside;
+	rig.max_datagram = 1200;
+	app = udp_socket_to(&rig.bound, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		fill(data, fit[i], i);
+		assert_int_equal(send(app, data, fit[i], 0), (ssize_t)fit[i]);
+		fill(data, large[i], i);
+		assert_int_equal(send(app, data, large[i], 0), (ssize_t)large[i]);
+		rig_wait(&rig, in_datagrams(&rig), 2 * i + 2);
+	}
+	assert_int_equal(rig.opened, 1);
+	assert_frames(&beside, 0, fit, 3);
+	assert_frames(&rig.streams[0], 1, large, 3);
+	assert_int_equal(rig.counters.in_bytes, 1201 + 10201 + LARGEST);
+
+	beside.piece = 700; /* frames that lie in several pieces */
+	for (unsigned i = 0; i < 20; i++)
+		give_frame(&beside, 1000 + i, i);
+	for (unsigned i = 0; i < 20; i++)
+		give_frame(&rig.streams[0], 2000 + i, 20 + i);
+	fake_end_readable(&rig.streams[0]);
+	rig_wait(&rig, &rig.counters.out_datagrams, 40);
+	for (unsigned i = 0; i < 20; i++)
+		assert_received(app, 1000 + i, i);
+	for (unsigned i = 0; i < 20; i++)
+		assert_received(app, 2000 + i, 20 + i);
+	assert_int_equal(beside.in_taken, beside.in_bytes);
+	assert_int_equal(rig.streams[0].in_taken, rig.streams[0].in_bytes);
+
+	/* Full: dropped, not put on the stream; the path carries none: on the stream. */
+	beside.out_room = 0;
+	assert_int_equal(send(app, "x", 1, 0), 1);
+	rig_wait(&rig, &rig.counters.dropped_full, 1);
+	rig.streams[0].max_datagram = 0;
+	rig.streams[0].out_bytes = 0;
+	assert_int_equal(send(app, "x", 1, 0), 1);
+	rig_wait(&rig, in_datagrams(&rig), 7);
+	assert_int_equal(rig.streams[0].out_bytes, 3);
+	close(app);
+	rig_stop_opener(&rig);
+	fake_end_done(&beside);
+}
+
+/* Neighbours of one size go to the kernel as one message: they arrive as they were, also where the
+ * kernel refuses that. */
+static void test_opener_runs(void **state)
+{
+	static const size_t batch[] = {500, 500, 500, 300, 300, 0, 0, 700, 700, 701, 1, 1, 1,
+				       9000, 9000, 9000, 9000, 9000, 9000, 9000, 9000, 40};
+	const unsigned count = sizeof(batch) / sizeof(batch[0]);
+
+	(void)state;
+	for (int refused = 0; refused < 3; refused++) {
+		struct udp_opener_config config = {0};
+		struct address to;
+		struct rig rig;
+		int app;
+
+		/* On a wildcard socket there is an address of ours in the control message, too. */
+		rig_start_opener(&rig, refused == 2 ? "0.0.0.0:0" : "127.0.0.1:0", &config);
+		if (refused == 1) /* segments need a checksum */
+			assert_int_equal(setsockopt(config.fd, SOL_SOCKET, SO_NO_CHECK, &(int){1},
+						    sizeof(int)),
+					 0);
+		assert_int_equal(address_parse(&to, "127.0.0.1:1", 11), 0);
+		address_set_port(&to, address_port(&rig.bound));
+		app = udp_socket_to(&to, NULL);
+		assert_int_equal(send(app, "x", 1, 0), 1);
+		rig_wait(&rig, in_datagrams(&rig), 1);
+		for (unsigned i = 0; i < count; i++)
+			give_frame(&rig.streams[0], batch[i], i);
+		fake_end_readable(&rig.streams[0]);
+		rig_wait(&rig, &rig.counters.out_datagrams, count);
+		for (unsigned i = 0; i < count; i++)
+			assert_received(app, batch[i], i);
+		assert_int_equal(rig.counters.dropped_socket, 0);
+		close(app);
+		rig_stop_opener(&rig);
+	}
+}
+
+/* A flow whose datagrams are always too large is told of once, and not at its first ones. */
+static void test_opener_always_too_large(void **state)
+{
+	struct rig rig;
+	struct udp_opener_config config = {.common.warned = &rig.warned};
+	struct fake_end beside;
+	int app;
+
+	(void)state;
+	fake_end_init(&beside, true);
+	rig_start_opener(&rig, "127.0.0.1:0", &config);
+	rig.beside = &beside;
+	rig.max_datagram = 2;
+	app = udp_socket_to(&rig.bound, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(send(app, "abc", 3, 0), 3);
+		rig_wait(&rig, in_datagrams(&rig), i + 1);
+		assert_int_equal(rig.warnings, i > 1);
+		if (i == 1) /* long ago */
+			rig.streams[0].end.too_large_since_ns = 1;
+	}
+	close(app);
+	rig_stop_opener(&rig);
+	fake_end_done(&beside);
+}
+
 /* ---- acceptor ---- */
 
 static void rig_on_target(struct udp_acceptor *a, void *user, const struct target *target)
@@ -713,6 +837,48 @@ static void test_acceptor_both_ways(void **state)
 	assert_false(rig.streams[0].aborted);
 	close(app);
 	rig_stop_acceptor(&rig);
+}
+
+/* Datagrams beside the stream wait for the upstream, too, and are not the target. */
+static void test_acceptor_datagrams(void **state)
+{
+	static const size_t answers[] = {300, 5};
+	static uint8_t data[LARGEST];
+	struct fake_end beside;
+	struct address upstream;
+	struct sockaddr_storage from;
+	struct rig rig;
+	socklen_t len = sizeof(from);
+	int app = make_upstream(&upstream);
+
+	(void)state;
+	fake_end_init(&beside, true);
+	rig_start_acceptor(&rig, (struct udp_config){0});
+	rig.streams[0].beside = &beside;
+	rig.streams[0].max_datagram = 300;
+	give_frame(&beside, 9, 9);
+	fake_end_readable(&rig.streams[0]);
+	rig_turn(&rig);
+	assert_int_equal(rig.targets, 0);
+	fake_end_give(&rig.streams[0], "\x04\x7f\0\0\x01\0\x35", 7);
+	fake_end_readable(&rig.streams[0]);
+	rig_turn(&rig);
+	assert_int_equal(rig.targets, 1);
+	assert_int_equal(beside.in_taken, 0);
+	udp_acceptor_dial(rig.acceptor, &upstream);
+	rig_wait(&rig, &rig.counters.out_datagrams, 1);
+	assert_int_equal(recvfrom(app, data, sizeof(data), 0, (struct sockaddr *)&from, &len), 9);
+	assert_int_equal(connect(app, (struct sockaddr *)&from, len), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		fill(data, answers[i], i);
+		assert_int_equal(send(app, data, answers[i], 0), (ssize_t)answers[i]);
+	}
+	rig_wait(&rig, in_datagrams(&rig), 2);
+	assert_frames(&beside, 0, answers, 2);
+	assert_int_equal(rig.streams[0].out_bytes, 0);
+	close(app);
+	rig_stop_acceptor(&rig);
+	fake_end_done(&beside);
 }
 
 static void test_acceptor_bad_targets(void **state)
@@ -921,7 +1087,11 @@ int main(void)
 		cmocka_unit_test(test_opener_to_original),
 		cmocka_unit_test(test_opener_idle),
 		cmocka_unit_test(test_opener_wildcard),
+		cmocka_unit_test(test_opener_datagrams),
+		cmocka_unit_test(test_opener_runs),
+		cmocka_unit_test(test_opener_always_too_large),
 		cmocka_unit_test(test_acceptor_both_ways),
+		cmocka_unit_test(test_acceptor_datagrams),
 		cmocka_unit_test(test_acceptor_bad_targets),
 		cmocka_unit_test(test_acceptor_icmp),
 		cmocka_unit_test(test_acceptor_endings),

@@ -216,6 +216,13 @@ static size_t golden_trailers(struct golden *g)
 		{ .kind = WIRE_RESP_SUCCESS, .trailer = { .present = true } },
 	};
 	g[n++] = (struct golden){
+		"success: DATAGRAM frames and failures granted", "0401" MAGIC
+		"000200080000000000000003",
+		{ .kind = WIRE_RESP_SUCCESS, .ipv6_supported = true,
+		  .trailer = { .present = true, .has_features = true,
+			       .features = WIRE_FEATURE_DATAGRAM | WIRE_FEATURE_FAILURES } },
+	};
+	g[n++] = (struct golden){
 		"login: features, software, name", "0001780100fb3075fb8813" MAGIC
 		"000200080000000000000002" "0006000a7273747564206462672e" "000900037765" "62",
 		{ .kind = WIRE_REQ_LOGIN,
