@@ -112,7 +112,8 @@ static void describe_members(const struct output *o, const struct field_rows *ro
 		describe_label(o, name, kind, indent);
 		output_value(text, sizeof(text), o, kind, value, false);
 		/* The size of a packet is told in bytes, whoever speaks of it. */
-		if (kind == OUTPUT_SIZE && strcmp(name, "current_mtu") == 0)
+		if (kind == OUTPUT_SIZE && (strcmp(name, "current_mtu") == 0 ||
+					    strcmp(name, "max_datagram") == 0))
 			snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT " B",
 				 json_integer_value(value));
 		if (kind == OUTPUT_STATE)

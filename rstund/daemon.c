@@ -367,7 +367,8 @@ void daemon_total(const struct daemon *d, struct tunnel_counters *ret)
 	const struct role *role;
 
 	*ret = d->retired;
-	ret->rtt_ms = ret->cwnd_bytes = ret->current_mtu = 0;
+	ret->rtt_ms = ret->cwnd_bytes = 0;
+	ret->current_mtu = ret->max_datagram = 0;
 	LIST_FOREACH (role, &d->roles, link) {
 		struct tunnel_counters sum;
 

@@ -211,7 +211,8 @@ void hold_mapping_displaced(struct daemon *d, struct held_mapping *m,
 	unix_path_file_remove(&m->file);
 	counters_add(&m->before, final);
 	m->before.active_conns = 0;
-	m->before.rtt_ms = m->before.cwnd_bytes = m->before.current_mtu = 0;
+	m->before.rtt_ms = m->before.cwnd_bytes = 0;
+	m->before.current_mtu = m->before.max_datagram = 0;
 	m->counters = m->before;
 	m->role = NULL;
 	m->leaving = false;

@@ -170,8 +170,9 @@ const struct rpc_event_row rpc_events[RPC_EVENT_TYPE_COUNT] = {
 			"\"rx_dgrams\":88,\"tx_dgrams\":21,\"sent_packets\":21,\"lost_packets\":0,"
 			"\"lost_bytes\":0,\"congestion_events\":0,\"active_conns\":1,"
 			"\"total_conns\":1,\"rtt_ms\":23,\"cwnd_bytes\":14520,"
-			"\"current_mtu\":1452,\"payload_in_bytes\":800,"
-			"\"payload_out_bytes\":88000,\"udp_dropped\":0}"),
+			"\"current_mtu\":1452,\"max_datagram\":0,\"payload_in_bytes\":800,"
+			"\"payload_out_bytes\":88000,\"udp_dropped\":0,"
+			"\"rx_datagram_frames\":0,\"tx_datagram_frames\":0}"),
 	},
 	[RPC_EVENT_MAPPING] = {
 		.name = "mapping", .on = true, .tunnel = true, .words = api_changes,

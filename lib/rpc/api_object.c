@@ -237,11 +237,17 @@ static const struct field stat_rows[] = {
 	     .unit = "ms"),
 	STAT("cwnd-bytes", cwnd_bytes, "Its congestion window.", .unit = "bytes"),
 	STAT("current-mtu", current_mtu, "Its largest packet.", .unit = "bytes"),
+	STAT("max-datagram", max_datagram,
+	     "The largest UDP payload that it carries in a DATAGRAM frame; 0 = all go on streams.",
+	     .unit = "bytes"),
 	STAT("payload-in-bytes", payload_in_bytes, "What applications sent into the tunnel.",
 	     .unit = "bytes"),
 	STAT("payload-out-bytes", payload_out_bytes, "What applications got out of it.",
 	     .unit = "bytes"),
 	STAT("udp-dropped", udp_dropped, "UDP payloads that found no room."),
+	STAT("rx-datagram-frames", rx_datagram_frames,
+	     "UDP payloads that came in DATAGRAM frames, not on a stream."),
+	STAT("tx-datagram-frames", tx_datagram_frames, "UDP payloads that were sent so."),
 };
 const struct field_rows rpc_stat_rows = ROWS("Stat", rpc_stat, stat_rows);
 

@@ -351,9 +351,10 @@ struct rpc_stat {
 	uint64_t rx_bytes, tx_bytes, rx_dgrams, tx_dgrams;
 	uint64_t sent_packets, lost_packets, lost_bytes, congestion_events;
 	uint64_t active_conns, total_conns;
-	uint64_t rtt_ms, cwnd_bytes, current_mtu;
+	uint64_t rtt_ms, cwnd_bytes, current_mtu, max_datagram;
 	uint64_t payload_in_bytes, payload_out_bytes;
 	uint64_t udp_dropped;
+	uint64_t rx_datagram_frames, tx_datagram_frames;
 };
 
 struct rpc_rate {

@@ -381,7 +381,8 @@ void client_mapping_counters(struct client_mapping *m, struct tunnel_counters *r
 {
 	*ret = m->closed;
 	/* The path of a connection that is gone says nothing about now. */
-	ret->rtt_ms = ret->cwnd_bytes = ret->current_mtu = 0;
+	ret->rtt_ms = ret->cwnd_bytes = 0;
+	ret->current_mtu = ret->max_datagram = 0;
 	if (m->conn != NULL)
 		counters_add_conn(ret, m->conn);
 	flows_counters(&m->flows, ret);

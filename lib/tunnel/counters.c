@@ -17,6 +17,7 @@ void counters_add(struct tunnel_counters *sum, const struct tunnel_counters *one
 		sum->rtt_ms = one->rtt_ms;
 		sum->cwnd_bytes = one->cwnd_bytes;
 		sum->current_mtu = one->current_mtu;
+		sum->max_datagram = one->max_datagram;
 	}
 	sum->rx_bytes += one->rx_bytes;
 	sum->tx_bytes += one->tx_bytes;
@@ -31,6 +32,8 @@ void counters_add(struct tunnel_counters *sum, const struct tunnel_counters *one
 	sum->active_conns += one->active_conns;
 	sum->total_conns += one->total_conns;
 	sum->udp_dropped += one->udp_dropped;
+	sum->rx_datagram_frames += one->rx_datagram_frames;
+	sum->tx_datagram_frames += one->tx_datagram_frames;
 }
 
 void counters_add_conn(struct tunnel_counters *sum, struct quic_conn *conn)
@@ -51,7 +54,10 @@ void counters_add_conn(struct tunnel_counters *sum, struct quic_conn *conn)
 		.rtt_ms = stats.rtt_ns / CLOCK_NS_PER_MS,
 		.cwnd_bytes = stats.cwnd_bytes,
 		.current_mtu = stats.mtu_bytes,
+		.max_datagram = stats.max_datagram,
 		.udp_dropped = stats.dropped_datagram_frames,
+		.rx_datagram_frames = stats.rx_datagram_frames,
+		.tx_datagram_frames = stats.tx_datagram_frames,
 	};
 	counters_add(sum, &one);
 }

@@ -35,8 +35,11 @@ struct tunnel_counters {
 	uint64_t payload_in_bytes, payload_out_bytes;
 	uint64_t active_conns;           /* flows now */
 	uint64_t total_conns;
-	uint64_t rtt_ms, cwnd_bytes, current_mtu; /* of the connection with the most traffic */
+	/* Of the connection with the most traffic; max_datagram: the largest UDP payload that
+	 * travels in a DATAGRAM frame, 0 = none does. */
+	uint64_t rtt_ms, cwnd_bytes, current_mtu, max_datagram;
 	uint64_t udp_dropped;
+	uint64_t rx_datagram_frames, tx_datagram_frames; /* UDP payloads that came and went so */
 };
 
 enum tunnel_event_type {

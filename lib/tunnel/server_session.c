@@ -294,7 +294,8 @@ static void server_session_on_close(struct quic_conn *conn, void *user,
 	server_session_counters(ss, &counters);
 	counters.active_conns = 0;
 	/* The path of a connection that is gone says nothing about now. */
-	counters.rtt_ms = counters.cwnd_bytes = counters.current_mtu = 0;
+	counters.rtt_ms = counters.cwnd_bytes = 0;
+	counters.current_mtu = counters.max_datagram = 0;
 	counters_add(&s->closed, &counters);
 	server_tally_removed(ss, &counters);
 	server_session_unlisten(ss);

@@ -53,11 +53,17 @@ static const struct metrics_row metrics_rows[] = {
 	{"flows_total", METRICS_COUNTER, ROW(total_conns), .help = "Flows since the start."},
 	{"udp_dropped_datagrams_total", METRICS_COUNTER, ROW(udp_dropped),
 	 .help = "Datagrams of applications that were dropped."},
+	{"rx_datagram_frames_total", METRICS_COUNTER, ROW(rx_datagram_frames),
+	 .help = "Datagrams of applications that came in DATAGRAM frames."},
+	{"tx_datagram_frames_total", METRICS_COUNTER, ROW(tx_datagram_frames),
+	 .help = "Datagrams of applications that were sent in DATAGRAM frames."},
 	{"active_flows", METRICS_GAUGE, ROW(active_conns), .help = "Flows that are open now."},
 	{"rtt_seconds", METRICS_GAUGE_MS, true, ROW(rtt_ms), .help = "Round trip time."},
 	{"congestion_window_bytes", METRICS_GAUGE, true, ROW(cwnd_bytes),
 	 .help = "Congestion window."},
 	{"mtu_bytes", METRICS_GAUGE, true, ROW(current_mtu), .help = "Size of UDP datagrams."},
+	{"max_datagram_bytes", METRICS_GAUGE, true, ROW(max_datagram),
+	 .help = "Largest datagram of an application that a DATAGRAM frame carries."},
 };
 #undef ROW
 

@@ -86,9 +86,12 @@ void show_stat(struct rpc_stat *ret, const struct tunnel_counters *c)
 		.rtt_ms = c->rtt_ms,
 		.cwnd_bytes = c->cwnd_bytes,
 		.current_mtu = c->current_mtu,
+		.max_datagram = c->max_datagram,
 		.payload_in_bytes = c->payload_in_bytes,
 		.payload_out_bytes = c->payload_out_bytes,
 		.udp_dropped = c->udp_dropped,
+		.rx_datagram_frames = c->rx_datagram_frames,
+		.tx_datagram_frames = c->tx_datagram_frames,
 	};
 }
 

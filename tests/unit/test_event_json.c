@@ -136,7 +136,9 @@ static void counters(void **state)
 					  .lost_bytes = 7, .congestion_events = 8,
 					  .payload_in_bytes = 14, .payload_out_bytes = 15,
 					  .active_conns = 9, .total_conns = 10, .rtt_ms = 11,
-					  .cwnd_bytes = 12, .current_mtu = 13, .udp_dropped = 16}};
+					  .cwnd_bytes = 12, .current_mtu = 13, .udp_dropped = 16,
+					  .max_datagram = 17, .rx_datagram_frames = 18,
+					  .tx_datagram_frames = 19}};
 	struct control_stat stat = {.mapping = 3, .name = "web", .mode = MAPPING_OUT};
 	struct bus_event *e = made(BUS_EVENT_STAT, &t, "m3", "");
 	size_t bytes;
@@ -146,7 +148,8 @@ static void counters(void **state)
 	"{\"rx_bytes\":1,\"tx_bytes\":2,\"rx_dgrams\":3,\"tx_dgrams\":4,\"sent_packets\":5,"       \
 	"\"lost_packets\":6,\"lost_bytes\":7,\"congestion_events\":8,\"active_conns\":9,"          \
 	"\"total_conns\":10,\"rtt_ms\":11,\"cwnd_bytes\":12,\"current_mtu\":13,"                   \
-	"\"payload_in_bytes\":14,\"payload_out_bytes\":15,\"udp_dropped\":16}"
+	"\"max_datagram\":17,\"payload_in_bytes\":14,\"payload_out_bytes\":15,"                    \
+	"\"udp_dropped\":16,\"rx_datagram_frames\":18,\"tx_datagram_frames\":19}"
 	(void)state;
 	assert_int_equal(event_json_type(e), -1);
 	bus_event_unref(e);

@@ -241,7 +241,9 @@ static void of_things(void **state)
 				      .congestion_events = 8, .payload_in_bytes = 9,
 				      .payload_out_bytes = 10, .active_conns = 11,
 				      .total_conns = 12, .rtt_ms = 23, .cwnd_bytes = 14,
-				      .current_mtu = 1452, .udp_dropped = 16};
+				      .current_mtu = 1452, .udp_dropped = 16,
+				      .max_datagram = 1400, .rx_datagram_frames = 17,
+				      .tx_datagram_frames = 18};
 	struct tunnel_counters idle = {0};
 	struct metrics m;
 
@@ -285,8 +287,12 @@ static void of_things(void **state)
 		value_of("rstund_mapping_state{mapping=\"m1\",name=\"web\",state=\"paused\"}"),
 		"0");
 	assert_string_equal(value_of("rstund_mapping_state{mapping=\"m2\",state=\"paused\"}"), "1");
-	/* 8 states and 16 rows, of which 3 are of the path. */
-	assert_int_equal(parsed.sample_count, 2 * 8 + 16 + 13 + 13 + 13);
+	assert_string_equal(
+		value_of("rstund_mapping_max_datagram_bytes{mapping=\"m1\",name=\"web\"}"),
+		"1400");
+	assert_string_equal(value_of("rstund_rx_datagram_frames_total"), "17");
+	/* 8 states and 19 rows, of which 4 are of the path. */
+	assert_int_equal(parsed.sample_count, 2 * 8 + 19 + 15 + 15 + 15);
 }
 
 static void escapes(void **state)
@@ -321,7 +327,7 @@ static void many(void **state)
 							.counters = &c});
 	}
 	finish(&m);
-	assert_int_equal(parsed.sample_count, 200 * 16);
+	assert_int_equal(parsed.sample_count, 200 * 19);
 	assert_string_equal(value_of("rstund_mapping_mtu_bytes{mapping=\"m199\"}"), "1200");
 }
 

@@ -341,9 +341,11 @@ static void test_counters(void **state)
 {
 	struct tunnel_counters sum = {0};
 	struct tunnel_counters small = {
-		.rx_bytes = 10, .tx_bytes = 1, .rtt_ms = 5, .current_mtu = 1200};
+		.rx_bytes = 10, .tx_bytes = 1, .rtt_ms = 5, .current_mtu = 1200,
+		.max_datagram = 1100, .rx_datagram_frames = 2, .tx_datagram_frames = 3};
 	struct tunnel_counters large = {
-		.rx_bytes = 99, .tx_bytes = 1, .rtt_ms = 7, .current_mtu = 1452};
+		.rx_bytes = 99, .tx_bytes = 1, .rtt_ms = 7, .current_mtu = 1452,
+		.max_datagram = 1400, .rx_datagram_frames = 4, .tx_datagram_frames = 5};
 
 	(void)state;
 	counters_add(&sum, &small);
@@ -353,6 +355,9 @@ static void test_counters(void **state)
 	assert_int_equal(sum.rx_bytes, 119);
 	assert_int_equal(sum.rtt_ms, 7);
 	assert_int_equal(sum.current_mtu, 1452);
+	assert_int_equal(sum.max_datagram, 1400);
+	assert_int_equal(sum.rx_datagram_frames, 2 + 4 + 2);
+	assert_int_equal(sum.tx_datagram_frames, 3 + 5 + 3);
 }
 
 /* Where only one address can be tried it is the IPv4 one, whatever the order. */
