@@ -341,7 +341,7 @@ static void flow_tcp_on_readable(struct quic_stream *s, void *user)
 		bytes += n;
 	}
 	err = frame_get_target(&named, &used, header, bytes);
-	if (err == RSTUN_E_AGAIN && !quic_stream_at_end(s))
+	if (err == RSTUN_E_AGAIN && !quic_stream_is_whole(s))
 		return;
 	if (err != 0) {
 		flow_tcp_fail(t, FLOW_DENIED);

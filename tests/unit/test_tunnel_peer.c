@@ -208,6 +208,12 @@ static void finish_stream(struct rig *r, void *arg)
 	quic_stream_stop_reading(peer.streams[*(unsigned *)arg].stream, 0);
 }
 
+static void end_stream(struct rig *r, void *arg)
+{
+	(void)r;
+	quic_stream_finish(peer.streams[*(unsigned *)arg].stream);
+}
+
 static void reset_stream(struct rig *r, void *arg)
 {
 	(void)r;
@@ -493,6 +499,31 @@ static void test_channel_silent(void **state)
 	put(2, "\x04\x7f", 2);
 	rig_wait_for(&rig, both_were_reset);
 	assert_false(peer.closed);
+	end();
+}
+
+static bool second_was_reset(struct rig *r)
+{
+	(void)r;
+	return peer.streams[2].reset;
+}
+
+/* Half a target and an end behind it: nobody waits for the rest, as for one that may still come. */
+static void test_channel_cut_short(void **state)
+{
+	unsigned stream = 2;
+
+	(void)state;
+	rig_init(&rig);
+	start_peer();
+	log_in(true, MAPPING_OUT, MAPPING_TCP, NULL);
+	open_one();
+	put(1, "\x04\x7f", 2);
+	open_one();
+	put(2, "\x04\x7f", 2);
+	rig_call(&rig, end_stream, &stream);
+	rig_wait_for(&rig, second_was_reset);
+	assert_false(peer.streams[1].reset);
 	end();
 }
 
@@ -887,7 +918,8 @@ int main(void)
 		cmocka_unit_test(test_control_ended),   cmocka_unit_test(test_control_reset),
 		cmocka_unit_test(test_claim),           cmocka_unit_test(test_claim_from_inside),
 		cmocka_unit_test(test_claim_unanswered), cmocka_unit_test(test_vague_refusal),
-		cmocka_unit_test(test_channel_silent),  cmocka_unit_test(test_software_is_quoted),
+		cmocka_unit_test(test_channel_silent),  cmocka_unit_test(test_channel_cut_short),
+		cmocka_unit_test(test_software_is_quoted),
 		cmocka_unit_test(test_retry_after_is_bounded),
 	};
 
