@@ -36,21 +36,36 @@ static void stream_sent(struct quic_stream *s, size_t n, bool whole)
 	quic_datagrams_next_turn(s->conn);
 }
 
-static ngtcp2_ssize write_packet(struct quic_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
-				 uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
+/* Datagrams into the packet, as long as it is their turn. 0: there is nothing in it;
+ * NGTCP2_ERR_WRITE_MORE: it is to be completed. */
+static ngtcp2_ssize write_datagrams(struct quic_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+				    uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
 {
-	ngtcp2_conn *ng = c->ng;
+	ngtcp2_ssize result = 0;
 
 	while (quic_datagrams_turn(c)) {
 		ngtcp2_ssize n = quic_datagrams_write(c, path, pi, dest, destlen, ts);
 
 		if (n == 0)
 			break;
+		result = n;
 		if (n != NGTCP2_ERR_WRITE_MORE)
-			return n;
+			break;
 	}
+	return result;
+}
+
+static ngtcp2_ssize write_packet(struct quic_conn *c, ngtcp2_path *path, ngtcp2_pkt_info *pi,
+				 uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
+{
+	ngtcp2_conn *ng = c->ng;
+	ngtcp2_ssize put = write_datagrams(c, path, pi, dest, destlen, ts);
+	bool alone = false;
+
+	if (put != 0 && put != NGTCP2_ERR_WRITE_MORE)
+		return put;
 	for (;;) {
-		struct quic_stream *s = TAILQ_FIRST(&c->send);
+		struct quic_stream *s = alone ? NULL : TAILQ_FIRST(&c->send);
 		struct iovec iov[WRITE_IOV];
 		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
 		ngtcp2_ssize taken = -1, n;
@@ -94,6 +109,21 @@ static ngtcp2_ssize write_packet(struct quic_conn *c, ngtcp2_path *path, ngtcp2_
 		case NGTCP2_ERR_STREAM_SHUT_WR:
 		case NGTCP2_ERR_STREAM_NOT_FOUND:
 			quic_stream_end_sending(s);
+			continue;
+		case 0:
+			/* The connection's credit is used up, of which ngtcp2 makes no error, or it
+			 * is not the time to send. Datagrams need no credit. */
+			if (s && offered > 0 && ngtcp2_conn_get_max_data_left2(ng) == 0) {
+				quic_stream_hold(s);
+				continue;
+			}
+			if (alone)
+				return 0;
+			alone = true;
+			quic_datagrams_next_turn(c);
+			put = write_datagrams(c, path, pi, dest, destlen, ts);
+			if (put != NGTCP2_ERR_WRITE_MORE)
+				return put;
 			continue;
 		default:
 			return n;

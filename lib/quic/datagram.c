@@ -219,8 +219,9 @@ static bool is_late(const struct quic_conn *c, uint64_t time_ns)
 	return age_ns > 2 * info.smoothed_rtt;
 }
 
-/* Drops from the front what is not to be sent any more. True: something is left, and the peer knows
- * its stream, or will not before this is sent; few that come before their stream are kept there. */
+/* Drops from the front what is not to be sent any more: it is late, or too large for the path now,
+ * or its stream has ended early. True: something is left, and the peer knows its stream, or will
+ * not before this is sent; few that come before their stream are kept there. */
 static bool first_is_good(struct quic_conn *c)
 {
 	struct quic_datagrams *d = &c->datagrams;
@@ -228,12 +229,12 @@ static bool first_is_good(struct quic_conn *c)
 	size_t bytes;
 
 	for (; d->tx_count > 0; first_drop(c, bytes), d->dropped++) {
-		bytes = first_bytes(d, &time_ns);
-		if (bytes <= frame_room(c) && !is_late(c, time_ns)) {
-			const struct quic_stream *s = first_stream(c, bytes);
+		const struct quic_stream *s;
 
+		bytes = first_bytes(d, &time_ns);
+		s = first_stream(c, bytes);
+		if (bytes <= frame_room(c) && !is_late(c, time_ns) && (!s || !s->tx_closed))
 			return !s || s->announced || !s->in_send || s->in_held;
-		}
 	}
 	return false;
 }
@@ -313,6 +314,7 @@ void quic_datagrams_packet(struct quic_conn *c, size_t bytes)
 
 void quic_datagrams_acked(struct quic_conn *c, uint64_t packet)
 {
+	c->datagrams.acked_ns = c->now_ns;
 	if (c->datagrams.watching && packet == c->datagrams.watched)
 		quic_datagrams_forget_path(c);
 }
@@ -327,14 +329,20 @@ void quic_datagrams_lost(struct quic_conn *c, uint64_t packet)
 	d->vanished++;
 }
 
-bool quic_datagrams_vanish(const struct quic_conn *c, uint64_t limit_ns)
+bool quic_datagrams_vanish(struct quic_conn *c, uint64_t limit_ns)
 {
-	const struct quic_datagrams *d = &c->datagrams;
+	struct quic_datagrams *d = &c->datagrams;
 
 	/* Nothing at all is acknowledged, or small packets are, which tells of the loss of large
 	 * ones. Two that are lost a long time from each other are only that. */
-	return (d->watching && c->now_ns - d->watched_since_ns >= limit_ns) ||
-	       (d->vanished >= VANISHED_MIN && c->now_ns - d->vanishing_since_ns >= limit_ns);
+	if (d->watching && c->now_ns - d->watched_since_ns >= limit_ns) {
+		if (d->acked_ns < d->watched_since_ns && d->packet - d->watched > VANISHED_MIN)
+			return true;
+		/* It alone was lost, of which ngtcp2 does not tell when it has probed for it. */
+		d->watching = false;
+		d->vanished++;
+	}
+	return d->vanished >= VANISHED_MIN && c->now_ns - d->vanishing_since_ns >= limit_ns;
 }
 
 void quic_datagrams_forget_path(struct quic_conn *c)

@@ -55,6 +55,7 @@ struct quic_datagrams {
 	size_t packet_bytes; /* of frames with datagrams in it */
 	bool watching;
 	uint64_t watched, watched_since_ns;
+	uint64_t acked_ns; /* when the last packet with datagrams arrived, whichever */
 	unsigned vanished; /* of those watched, since one arrived */
 	uint64_t vanishing_since_ns;
 
@@ -82,7 +83,7 @@ ngtcp2_ssize quic_datagrams_write(struct quic_conn *c, ngtcp2_path *path, ngtcp2
 /* The packet is complete. */
 void quic_datagrams_packet(struct quic_conn *c, size_t bytes);
 /* Large packets with datagrams have not arrived for that long. */
-bool quic_datagrams_vanish(const struct quic_conn *c, uint64_t limit_ns);
+bool quic_datagrams_vanish(struct quic_conn *c, uint64_t limit_ns);
 /* What is known of large packets does not count any more. */
 void quic_datagrams_forget_path(struct quic_conn *c);
 

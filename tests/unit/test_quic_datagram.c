@@ -24,6 +24,7 @@ struct side {
 	struct quic_conn *conn;
 	struct quic_stream *stream; /* the first that was opened, by either */
 	bool ready, holds, ignores; /* does not take them; has no interest in them */
+	bool holds_stream;          /* does not take what the stream brings */
 	unsigned streams;
 	uint64_t datagrams, bytes, doubles, stream_bytes, empty;
 	uint64_t at_end; /* datagrams that had come when the stream ended */
@@ -91,6 +92,8 @@ static void on_readable(struct quic_stream *s, void *user)
 {
 	struct side *side = user;
 
+	if (side->holds_stream)
+		return;
 	side->stream_bytes += quic_stream_readable(s);
 	quic_stream_consume(s, quic_stream_readable(s));
 	if (quic_stream_at_end(s))
@@ -397,6 +400,40 @@ static void test_beside_a_stream(void **state)
 	rig_done(&r);
 }
 
+/* A stream that has no credit, of its own or of the connection, does not hold up datagrams. */
+static void test_beside_a_blocked_stream(void **state)
+{
+	static uint8_t bulk[3000000];
+	struct rig r;
+
+	(void)state;
+	for (unsigned others = 0; others <= 10; others += 10) {
+		begin(&r, &client, true);
+		server.holds_stream = true;
+		server.conn->config.held_max_bytes = 1; /* no more credit of the connection */
+		assert_int_equal(quic_stream_write(client.stream, bulk, sizeof(bulk)), 0);
+		for (unsigned i = 0; i < others; i++) {
+			struct quic_stream *s;
+
+			assert_int_equal(quic_conn_open_stream(client.conn, &plain_ops, &client, &s),
+					 0);
+			assert_int_equal(quic_stream_write(s, bulk, sizeof(bulk)), 0);
+		}
+		assert_int_equal(send_one(&client, 1000, 0), 0);
+		rig_run(&r, NULL, CLOCK_NS_PER_S);
+		assert_int_equal(server.datagrams, 1);
+		assert_true(quic_stream_unsent(client.stream) > 0);
+		for (unsigned i = 1; i < 100; i++) {
+			assert_int_equal(send_one(&client, 1000, i), 0);
+			rig_run(&r, NULL, 10 * CLOCK_NS_PER_MS);
+		}
+		rig_run(&r, NULL, 100 * CLOCK_NS_PER_MS);
+		assert_int_equal(server.datagrams, 100);
+		assert_int_equal(dropped(&client), 0);
+		rig_done(&r);
+	}
+}
+
 /* Too large for the path as it is now: noticed in a few seconds, also when small ones arrive. */
 static void test_shrinking_path(void **state)
 {
@@ -459,6 +496,46 @@ static void test_loss_is_no_shrinking(void **state)
 		rig_run(&r, NULL, 10 * CLOCK_NS_PER_MS);
 	}
 	assert_true(quic_stream_max_datagram(client.stream) > 1400);
+	rig_done(&r);
+}
+
+static unsigned large_seen;
+
+static bool drop_second_large(struct rig *r, const struct rig_packet *p)
+{
+	(void)r;
+	return p->bytes > 1250 && ++large_seen == 2;
+}
+
+/* One that is lost behind everything else, together with a piece of a stream, is none either: the
+ * piece is sent again by a probe, and ngtcp2 says nothing of the datagram. */
+static void test_loss_at_the_tail(void **state)
+{
+	static uint8_t bulk[65536];
+	struct quic_stream *other;
+	size_t most;
+	struct rig r;
+
+	(void)state;
+	begin(&r, &client, true);
+	assert_int_equal(quic_conn_open_stream(client.conn, &plain_ops, &client, &other), 0);
+	rig_run(&r, NULL, 5 * CLOCK_NS_PER_S);
+	most = quic_stream_max_datagram(client.stream);
+	large_seen = 0;
+	r.drop = drop_second_large;
+	assert_int_equal(quic_stream_write(client.stream, bulk, 100), 0);
+	assert_int_equal(quic_stream_write(other, bulk, most + most / 4), 0);
+	assert_int_equal(send_one(&client, most / 2, 0), 0);
+	rig_run(&r, NULL, 4 * CLOCK_NS_PER_S);
+	assert_true(large_seen >= 2);
+	assert_int_equal(server.stream_bytes, 100 + most + most / 4);
+	assert_int_equal(server.datagrams, 0);
+	for (unsigned i = 1; i <= 10; i++) {
+		assert_int_equal(send_one(&client, most, i), 0);
+		rig_run(&r, NULL, 20 * CLOCK_NS_PER_MS);
+	}
+	assert_int_equal(server.datagrams, 10);
+	assert_int_equal(quic_stream_max_datagram(client.stream), most);
 	rig_done(&r);
 }
 
@@ -636,8 +713,10 @@ int main(void)
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_many_begin),
 		cmocka_unit_test(test_beside_a_stream),
+		cmocka_unit_test(test_beside_a_blocked_stream),
 		cmocka_unit_test(test_shrinking_path),
 		cmocka_unit_test(test_loss_is_no_shrinking),
+		cmocka_unit_test(test_loss_at_the_tail),
 		cmocka_unit_test(test_early),
 		cmocka_unit_test(test_early_for_the_login),
 		cmocka_unit_test(test_not_agreed),
