@@ -263,6 +263,22 @@ static void flow_tcp_join(struct flow_tcp *t, struct end *tcp)
 	}
 }
 
+/* Whether one of the addresses is the upstream's that expects a header, under whatever name it was
+ * asked for: or a client could write a header of its own there. */
+static bool flow_tcp_leads_to(const struct dial_result *to, const struct target *upstream)
+{
+	struct address wanted;
+
+	if (upstream == NULL || upstream->kind != TARGET_ADDRESS)
+		return false;
+	wanted = upstream->address;
+	address_unspecified_to_loopback(&wanted);
+	for (size_t i = 0; i < to->count; i++)
+		if (address_equal(&to->addresses[i], &wanted))
+			return true;
+	return false;
+}
+
 static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 {
 	struct flows *f = t->set;
@@ -280,7 +296,7 @@ static void flow_tcp_connect(struct flow_tcp *t, const struct dial_result *to)
 	struct end *tcp;
 
 	/* The tunnel is there as long as the stream is. */
-	if (t->proxied)
+	if (t->proxied || flow_tcp_leads_to(to, f->config.proxy_target))
 		params.preface_bytes = proxy_header_put(header, quic_conn_remote(f->tunnel.conn),
 							quic_conn_local(f->tunnel.conn));
 	if (tcp_end_connect(&tcp, &params) != 0)

@@ -119,7 +119,9 @@ def test_targets_of_a_client(server, tcp_upstream):
     upstream, other = tcp_upstream(proxied(net.echo)), tcp_upstream(net.echo)
     start_out(server, upstream)
     net.echo_flow(server.map(f"OUT^{{}}^{net.text(other.address)}"), 1, 1000)
-    net.echo_flow(server.map(f"OUT^{{}}^{net.text(upstream.address)}"), 2, 1000)
+    for seed, host in enumerate(("127.0.0.1", "0.0.0.0", "localhost")):
+        net.echo_flow(server.map(f"OUT^{{}}^{host}:{upstream.address[1]}"), seed, 1000)
+        assert upstream.result()[0][1] == server.address
     with join(server.map("OUT^{}^SOCKS5"), "SOCKS5", other.address) as conn:
         conn.sendall(b"x")
         assert conn.recv(1) == b"x"
