@@ -358,12 +358,19 @@ void tcp_end_prepare(int fd)
 	tcp_end_set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, TCP_END_KEEPALIVE_PROBES);
 }
 
+void tcp_end_discard(int fd)
+{
+	tcp_end_set_reset(fd, false);
+	close(fd);
+}
+
 static bool tcp_end_is_prepared(int fd)
 {
 	struct linger linger = {0};
 	socklen_t len = sizeof(linger);
 
-	return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff != 0;
+	return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff != 0 &&
+	       linger.l_linger == 0;
 }
 
 /* 0 or RSTUN_E_NOMEM; the descriptor is the end's from then on, in either case. */

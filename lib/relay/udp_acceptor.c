@@ -120,12 +120,11 @@ static void udp_acceptor_forward(struct udp_acceptor *a)
 
 		count = udp_forward_frames(a->stream, a->fd, NULL, a->config.common.counters,
 					   &bytes);
-		if (count > 0)
-			a->active_ns = loop_now(a->loop);
-		if (count < UDP_BATCH)
+		if (count == 0)
 			break;
+		a->active_ns = loop_now(a->loop);
 	}
-	if (count == UDP_BATCH)
+	if (count > 0)
 		loop_task_schedule(a->loop, &a->task);
 	else if (a->stream->ops->at_end(a->stream))
 		udp_acceptor_end(a, FLOW_OK);

@@ -95,15 +95,13 @@ static void udp_flow_run(void *user)
 
 	for (int i = 0; i < UDP_TURN_BATCHES; i++) {
 		count = udp_forward_frames(f->stream, o->fd, &f->path, counters, &bytes);
-		if (count > 0) {
-			f->answered_ns = loop_now(o->loop);
-			flow_table_touch(&o->flows, &f->entry, f->answered_ns);
-		}
-		if (count < UDP_BATCH)
+		if (count == 0)
 			break;
+		f->answered_ns = loop_now(o->loop);
+		flow_table_touch(&o->flows, &f->entry, f->answered_ns);
 	}
 	f->out_bytes += counters->out_bytes - out_before;
-	if (count == UDP_BATCH)
+	if (count > 0)
 		udp_flow_schedule(f);
 	else if (f->stream->ops->at_end(f->stream))
 		udp_flow_end(f, true);

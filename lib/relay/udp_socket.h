@@ -58,7 +58,7 @@ struct udp_path {
 /* Sends as many frames of the stream as one batch holds, DATAGRAM frames first; `path` NULL =
  * connected; the head of a program's is the flow's name with its NUL. Whatever the socket does not
  * take is dropped and counted. Returns the frames taken from the stream; *ret_bytes = their payload.
- * UDP_BATCH means that there may be more. */
+ * There may be more, unless it is 0. */
 int udp_forward_frames(struct end *stream, int fd, const struct udp_path *path,
 		       struct udp_counters *counters, size_t *ret_bytes);
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/config.h"
+#include "relay/tcp_end.h"
 #include "tunnel/env.h"
 #include "tunnel/flow_associate.h"
 #include "tunnel/flow_program.h"
@@ -279,7 +280,7 @@ static void flow_asked_on_readable(evutil_socket_t fd, short what, void *user)
 		a->bytes += (size_t)n;
 		flow_asked_on_bytes(a);
 	} else if (n == 0 && a->refused) {
-		close(a->fd);
+		tcp_end_discard(a->fd);
 		flow_asked_free(a);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		flow_asked_end(a, RSTUN_E_CLOSED, "");

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "config/config.h"
+#include "relay/tcp_end.h"
 #include "relay/udp_flow.h"
 #include "tunnel/egress.h"
 #include "tunnel/env.h"
@@ -75,7 +76,7 @@ void flow_associate_end(struct flow_associate *a)
 	udp_opener_free(a->opener);
 	if (a->fd >= 0) {
 		event_del(&a->event);
-		close(a->fd);
+		tcp_end_discard(a->fd);
 	} else {
 		loop_timer_cancel(&a->timer);
 	}
