@@ -43,7 +43,7 @@ struct worker_udp {
 	bool over;  /* error and text say how; 0 and "" until then */
 	int error;
 	char text[MESSAGE_TEXT_SIZE];
-	struct event readable, writable;
+	struct event readable, writable; /* when it has ended, readable is for both */
 	struct evbuffer *in, *out; /* frames from and for the caller */
 	struct loop_task task;
 	size_t reply_bytes;
@@ -161,7 +161,7 @@ static bool worker_udp_flush(struct worker_udp *u)
 {
 	while (evbuffer_get_length(u->out) > 0) {
 		if (evbuffer_write(u->out, u->fd) < 0 && errno != EINTR)
-			return errno == EAGAIN && event_add(&u->writable, NULL) == 0;
+			return errno == EAGAIN && (u->ended || event_add(&u->writable, NULL) == 0);
 	}
 	return true;
 }
@@ -184,24 +184,28 @@ static void worker_udp_take(struct worker_udp *u)
 	}
 }
 
-/* The caller has shut its side: only when it is gone altogether is there more to know. */
-static void worker_udp_on_hang_up(evutil_socket_t fd, short what, void *user)
+/* The caller has shut its side: there may be room for more, or it is gone altogether. */
+static void worker_udp_on_edge(evutil_socket_t fd, short what, void *user)
 {
 	struct worker_udp *u = user;
 	struct pollfd p = {.fd = fd};
 
 	(void)what;
 	loop_enter(&u->worker->loop);
-	if (poll(&p, 1, 0) == 1)
+	if (poll(&p, 1, 0) == 1 || !worker_udp_flush(u))
 		worker_udp_end(u, u->error, u->text);
 }
 
+/* From now on the socket is at its end, and always readable. So there is one event for both
+ * directions, edge-triggered and never changed again: libevent takes the trigger of a descriptor
+ * from the last event that was added or removed. */
 static void worker_udp_on_end(struct worker_udp *u)
 {
 	u->ended = true;
 	event_del(&u->readable);
-	event_assign(&u->readable, u->worker->loop.base, u->fd, EV_READ | EV_ET | EV_PERSIST,
-		     worker_udp_on_hang_up, u);
+	event_del(&u->writable);
+	event_assign(&u->readable, u->worker->loop.base, u->fd,
+		     EV_READ | EV_WRITE | EV_ET | EV_PERSIST, worker_udp_on_edge, u);
 	if (udp_opener_flows(flow_associate_opener(u->near)) == 0 ||
 	    event_add(&u->readable, NULL) != 0)
 		worker_udp_note_end(u, 0, "");

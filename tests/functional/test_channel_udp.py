@@ -125,6 +125,50 @@ def test_nothing_and_half_closed(server, udp):
         assert read_status(fd) == b"0\n"
 
 
+def test_half_closed_and_not_read(server, control, daemon, udp, udp_upstream):
+    """More answers than the caller's socket takes: until the flow has been idle, nothing turns.
+    What there was room for is whole."""
+    control.call("client.add", name="slow", server_addr=server.address, password=server.password,
+                 udp_timeout_ms=round(2000 * limit(1)))
+    upstream = udp_upstream(answer=lambda data: [data + bytes(9000)] * 100)
+    with udp(upstream.address, "slow") as c:
+        fd = status_of(c)
+        for i in range(20):
+            c.socket.sendall(frame(bytes([i])))
+        c.socket.shutdown(socket.SHUT_WR)
+        with upstream.changed:
+            assert upstream.changed.wait_for(lambda: len(upstream.received) == 20, limit(30))
+        room = c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        for _ in range(2000):
+            if control.call("flow.list")["flows"][0]["in_bytes"] > 2 * room:
+                break
+        else:
+            raise AssertionError("the socket has not been full")
+        before = daemon.process.cpu_seconds()
+        assert read_status(fd) == b"0\n"
+        assert daemon.process.cpu_seconds() - before < 0.5 * limit(1)
+        data = receive(c.socket)
+        assert data[1:] == bytes(9000)
+
+
+def test_half_closed_and_read_later(server, udp, udp_upstream):
+    """What waits for the caller goes on when there is room again."""
+    upstream = udp_upstream(answer=lambda data: [data + bytes(9000)] * 100)
+    with udp(upstream.address) as c:
+        c.opened()
+        for i in range(20):
+            c.socket.sendall(frame(bytes([i])))
+        c.socket.shutdown(socket.SHUT_WR)
+        with upstream.changed:
+            assert upstream.changed.wait_for(lambda: len(upstream.received) == 20, limit(30))
+        room = c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        got = 0
+        while got <= room:
+            data = receive(c.socket)
+            assert data[1:] == bytes(9000), data[:20]
+            got += len(data)
+
+
 def test_idle(quick, udp, udp_upstream):
     """A flow that was idle ends, the channel does not."""
     upstream = udp_upstream()
