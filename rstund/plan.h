@@ -24,6 +24,7 @@ struct plan_item {
 	bool paused;               /* the caller's: not compared */
 	struct held_mapping *held; /* what there is of it; NULL = it is new */
 	bool same;                 /* and that is as it shall be */
+	bool keep;                 /* but was not to survive the daemon, and now is; the caller's */
 };
 
 struct plan {
@@ -31,7 +32,7 @@ struct plan {
 	size_t count;
 	struct held_mapping **gone; /* those that are to go; owned */
 	size_t gone_count;
-	size_t added, changed;
+	size_t added, changed, kept; /* kept: the caller's */
 };
 
 struct plan_rules {

@@ -29,6 +29,7 @@ enum apply_kind {
 	APPLY_ADDED,
 	APPLY_CHANGED,
 	APPLY_REMOVED,
+	APPLY_KEPT,
 };
 
 /* What the new ones are. */
@@ -164,6 +165,19 @@ static int apply_remove(struct daemon *d, struct apply *a, const struct plan *pl
 	return 0;
 }
 
+/* Before apply_write_ahead, which writes it. */
+static void apply_keep(struct apply *a, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		struct held_mapping *m = plan->items[i].held;
+
+		if (!plan->items[i].keep)
+			continue;
+		apply_note(a, APPLY_KEPT, m);
+		m->origin = RPC_ORIGIN_STATE;
+	}
+}
+
 static struct hold_mapping_params apply_params(const struct daemon *d, const struct plan_item *item)
 {
 	return (struct hold_mapping_params){
@@ -256,6 +270,8 @@ static void apply_undo_step(struct daemon *d, const struct apply_step *step)
 		return; /* somebody removed it meanwhile */
 	if (step->kind == APPLY_ADDED) {
 		rc = hold_mapping_remove(d, m, 0, "the change is undone", &error);
+	} else if (step->kind == APPLY_KEPT) {
+		m->origin = step->origin;
 	} else if (p.client == NULL) {
 		rpc_error_set(&error, 1001, "its client %s is not there any more",
 			      step->before.client);
@@ -273,7 +289,8 @@ static void apply_undo_step(struct daemon *d, const struct apply_step *step)
 /* What was added goes first, so that its addresses are free. The file is written by the caller. */
 static void apply_undo(struct daemon *d, const struct apply *a)
 {
-	static const enum apply_kind passes[] = {APPLY_ADDED, APPLY_CHANGED, APPLY_REMOVED};
+	static const enum apply_kind passes[] = {APPLY_ADDED, APPLY_CHANGED, APPLY_REMOVED,
+						 APPLY_KEPT};
 
 	persist_hold(d);
 	for (size_t pass = 0; pass < sizeof(passes) / sizeof(passes[0]); pass++)
@@ -313,7 +330,7 @@ static void apply_on_timer(void *user)
 
 static struct apply *apply_new(struct daemon *d, const struct plan *plan, uint64_t within_s)
 {
-	size_t room = plan->added + plan->changed + plan->gone_count + 1;
+	size_t room = plan->added + plan->changed + plan->kept + plan->gone_count + 1;
 	struct apply *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
@@ -401,7 +418,7 @@ static int apply_write_ahead(struct daemon *d, struct apply *a, const struct pla
 	int rc;
 
 	apply_entries_after(a, plan, origin);
-	if (a->entry_count == 0)
+	if (a->entry_count == 0 && plan->kept == 0)
 		return 0;
 	persist_set_entries(d, a->entries, a->entry_count);
 	rc = persist_save(d, error);
@@ -414,9 +431,12 @@ static int apply_carry_out(struct daemon *d, struct apply *a, const struct plan 
 			   const struct apply_manner *manner, uint64_t now_ns,
 			   struct rpc_error *error)
 {
-	int rc = a->within_s == 0 ? apply_write_ahead(d, a, plan, manner->origin, error) : 0;
+	int rc;
 
+	apply_keep(a, plan);
+	rc = a->within_s == 0 ? apply_write_ahead(d, a, plan, manner->origin, error) : 0;
 	if (rc != 0) {
+		apply_undo(d, a);
 		apply_free(a);
 		return RSTUN_E_FAILED;
 	}

@@ -35,8 +35,9 @@ void apply_forget(struct daemon *d);
 /* Whether another change may begin now: none waits. */
 int apply_may_begin(struct daemon *d, uint64_t now_ns, struct rpc_error *error);
 
-/* Adds what is new in the plan, which is checked and changes nothing else: all of it, listening, or
- * nothing. `caller` as in struct hold_mapping_params. */
+/* Adds what is new in the plan, and makes of what is to be kept what survives the daemon; the plan
+ * is checked and changes nothing else. All of it, listening, or nothing. `caller` as in struct
+ * hold_mapping_params. */
 int apply_add_together(struct daemon *d, const struct plan *plan, enum rpc_origin origin,
 		       uint64_t caller, struct rpc_error *error);
 

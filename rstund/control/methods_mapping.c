@@ -146,7 +146,8 @@ static struct answer methods_range_added(struct daemon *d, struct call *c,
 	return methods_reply(c, &result, rc);
 }
 
-/* What is there already of a range stays as it is; the rest is added together, or nothing.
+/* What is there already of a range stays as it is, but for how long; that and the rest, which is
+ * added, are done together, or nothing.
  * *ret_clash: something else is there in the place of one, of which *ret_wanted is the mapping. */
 static int methods_range_run(struct daemon *d, struct call *c, struct plan *plan,
 			     const struct apply_list *list, const struct hold_mapping_params *common,
@@ -160,6 +161,8 @@ static int methods_range_run(struct daemon *d, struct call *c, struct plan *plan
 
 		item->paused = common->paused;
 		item->same = item->held != NULL;
+		item->keep = methods_mapping_is_to_stay(item->held, common->origin);
+		plan->kept += item->keep;
 		if (!methods_mapping_clashes(item->held, c, apply_list_params(list, i)))
 			continue;
 		*ret_clash = item->held;
@@ -168,10 +171,7 @@ static int methods_range_run(struct daemon *d, struct call *c, struct plan *plan
 	}
 	if (rc == 0)
 		rc = apply_check_range(d, plan, error);
-	for (size_t i = 0; i < plan->count && rc == 0; i++)
-		if (methods_mapping_is_to_stay(plan->items[i].held, common->origin))
-			rc = hold_mapping_keep(d, plan->items[i].held, error);
-	if (rc != 0 || plan->added == 0)
+	if (rc != 0 || plan->added + plan->kept == 0)
 		return rc;
 	return apply_add_together(d, plan, common->origin, common->caller, error);
 }

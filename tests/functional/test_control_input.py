@@ -344,46 +344,57 @@ def test_defined_in_config(make_daemon, fleet, tmp_path):
 
 # ---- the state file ----
 
-def full_disk(fleet):
-    """A directory on a file system that is full but for a few KiB; None where that is not
-    possible. It is mounted in a namespace that ends with the daemon."""
-    directory = fleet.directory()
-    program = ("import os,sys; d=sys.argv[1]\n"
-               "os.system(f'mount -t tmpfs -o size=64k,mode=700 tmpfs {d}') and sys.exit(77)\n"
-               "os.execv(sys.argv[2], sys.argv[2:])")
-    return directory, ["unshare", "-m", "/usr/bin/python3", "-c", program, directory]
+class SmallDisk:
+    """A daemon with a client, whose state directory is on a file system that can be filled. It is
+    mounted in a namespace that ends with the daemon."""
+
+    def __init__(self, fleet, stack):
+        self.directory, self.socket = fleet.directory(), os.path.join(fleet.directory(), "s")
+        program = ("import os,sys; d=sys.argv[1]\n"
+                   "os.system(f'mount -t tmpfs -o size=64k,mode=700 tmpfs {d}') and sys.exit(77)\n"
+                   "os.execv(sys.argv[2], sys.argv[2:])")
+        process = fleet.start(["unshare", "-m", "/usr/bin/python3", "-c", program, self.directory,
+                               RSTUND, "--socket", self.socket, "--state-dir", self.directory],
+                              "daemon", ready=True)
+        process.wait_ready()
+        self.inside = f"/proc/{process.pid}/root{self.directory}"
+        self.control = stack.enter_context(Control(self.socket))
+        self.control.call("client.add", name="home", server_addr="127.0.0.1:1", password="secret")
+
+    def state(self):
+        with open(self.inside + "/state.json") as f:
+            return f.read()
+
+    def fill(self):
+        with open(self.inside + "/filler", "wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+
+    def make_room(self):
+        os.unlink(self.inside + "/filler")
 
 
 @pytest.mark.root
 def test_full_disk(fleet, stack):
     """Nothing is changed, and the state file stays what it was."""
-    directory, prefix = full_disk(fleet)
-    path = os.path.join(fleet.directory(), "s")
-    process = fleet.start([*prefix, RSTUND, "--socket", path, "--state-dir", directory], "daemon",
-                          ready=True)
-    process.wait_ready()
-    control = stack.enter_context(Control(path))
-    control.call("client.add", name="home", server_addr="127.0.0.1:1", password="secret")
-    inside = f"/proc/{process.pid}/root{directory}"
-    before = open(inside + "/state.json").read()
-    with open(inside + "/filler", "wb", buffering=0) as filler:
-        with contextlib.suppress(OSError):
-            while True:
-                filler.write(bytes(4096))
+    disk = SmallDisk(fleet, stack)
+    control, before = disk.control, disk.state()
+    disk.fill()
     error = control.error("mapping.add", name="web", spec=f"OUT^{net.free_port()}^ANY")
     assert error.kind == "state_write_failed" and error.retryable, error
-    assert directory in error.message and "No space" in error.message, error
+    assert disk.directory in error.message and "No space" in error.message, error
     assert "nothing was changed" in error.message and "--no-persist" in error.hint
     assert not control.call("mapping.list")["mappings"]
-    assert open(inside + "/state.json").read() == before
-    ctl = Ctl(path)
+    assert disk.state() == before
+    ctl = Ctl(disk.socket)
     done = ctl("add", "--no-wait", f"OUT^{net.free_port()}^ANY")
     assert done.status == 1 and "No space" in done.err and "--no-persist" in done.err, done
     assert ctl("add", "--no-wait", "--no-persist", f"OUT^{net.free_port()}^ANY").status == 0
-    os.unlink(inside + "/filler")
+    disk.make_room()
     assert control.call("mapping.add", name="web", spec=f"OUT^{net.free_port()}^ANY")["created"]
-    assert "web" in open(inside + "/state.json").read()
-    assert not [n for n in os.listdir(inside) if "tmp" in n]
+    assert "web" in disk.state()
+    assert not [n for n in os.listdir(disk.inside) if "tmp" in n]
 
 
 # ---- sockets ----

@@ -8,6 +8,7 @@ import pytest
 from harness import net
 from harness.control import Error
 from harness.daemon import log_password
+from test_control_input import SmallDisk
 
 
 def free_range(count):
@@ -40,8 +41,17 @@ def tunnel(daemon, control, tcp_upstream):
 
 
 def listed(control):
-    return {m["config"]["name"] or m["spec"]: m["spec"]
+    return {m["config"].get("name") or m["spec"]: m["spec"]
             for m in control.call("mapping.list")["mappings"]}
+
+
+def state(daemon):
+    with open(daemon.state_file) as f:
+        return f.read()
+
+
+def origins(control):
+    return [m["runtime"]["origin"] for m in control.call("mapping.list")["mappings"]]
 
 
 def test_add(tunnel):
@@ -92,6 +102,50 @@ def test_all_or_nothing(daemon, tunnel, stack):
         foreign.close()
         assert len(control.call("mapping.add", spec=f"OUT^{first}-{first + 3}^ANY",
                                 name="web")["mappings"]) == 4
+
+
+def test_kept_or_nothing(daemon, tunnel, stack):
+    """One that was not to survive the daemon does after a range that it is part of, but not after
+    one that could not be added."""
+    first = free_range(3)
+    tunnel.call("mapping.add", spec=f"OUT^{first}^ANY", persist=False)
+    tunnel.call("mapping.add", spec=f"OUT^{first + 1}^ANY", persist=False)
+    foreign = stack.enter_context(socket.create_server((net.V4, first + 2)))
+    before, listing = state(daemon), listed(tunnel)
+    error = tunnel.error("mapping.add", spec=f"OUT^{first}-{first + 2}^ANY")
+    assert error.kind == "address_in_use" and str(first + 2) in error.message, error
+    assert state(daemon) == before and listed(tunnel) == listing
+    assert origins(tunnel) == ["runtime"] * 2
+    # Nothing is new, and something is kept.
+    assert not tunnel.call("mapping.add", spec=f"OUT^{first}-{first + 1}^ANY")["created"]
+    assert origins(tunnel) == ["state"] * 2
+    tunnel.call("mapping.remove", id="m1")
+    tunnel.call("mapping.add", spec=f"OUT^{first}^ANY", persist=False)
+    foreign.close()
+    assert tunnel.call("mapping.add", spec=f"OUT^{first}-{first + 2}^ANY")["created"]
+    assert origins(tunnel) == ["state"] * 3
+    daemon.restart()
+    with daemon.connect() as control:
+        assert origins(control) == ["state"] * 3
+
+
+@pytest.mark.root
+def test_full_disk(fleet, stack):
+    """What cannot be kept is not, in the state file and beside it."""
+    disk = SmallDisk(fleet, stack)
+    control = disk.control
+    control.call("mapping.add", spec="IN^1^7001", persist=False)
+    control.call("mapping.add", spec="IN^1^7002", persist=False)
+    before = disk.state()
+    disk.fill()
+    for last in (7002, 7003):  # without something new, and with it
+        error = control.error("mapping.add", spec=f"IN^1^7001-{last}")
+        assert error.kind == "state_write_failed", error
+        assert origins(control) == ["runtime"] * 2
+    assert disk.state() == before
+    disk.make_room()
+    control.call("mapping.add", spec="IN^1^7001-7003")
+    assert origins(control) == ["state"] * 3
 
 
 def test_one_is_there(tunnel):
