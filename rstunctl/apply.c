@@ -237,9 +237,6 @@ static int apply_take(struct ctl *c, enum rpc_method method, json_t *params, jso
 
 		if (name != NULL)
 			json_object_set(config, "name", name);
-		json_object_del(config, "password_set"); /* says that there is one, is no option */
-		json_object_del(config, "proxy_auth_set");
-		json_object_del(config, "key_pem_set");
 		json_array_append_new(configs, config);
 	}
 	json_decref(result);

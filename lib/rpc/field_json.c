@@ -103,23 +103,24 @@ static bool field_json_same(const char *name, const char *key)
 	return *key == '\0';
 }
 
-/* A configuration that is passed back has these; what is kept stays. */
-static bool field_json_is_set_mark(const struct field_rows *rows, const char *key,
-				   const json_t *value)
+/* A configuration that is passed back has these; what is kept stays. The secret's row, NULL: it is
+ * none. */
+static const struct field *field_json_marked(const struct field_rows *rows, const char *key,
+					     const json_t *value)
 {
 	size_t bytes = strlen(key);
 	char name[FIELD_JSON_NAME_SIZE];
 
 	if (!json_is_boolean(value) || bytes <= 4 || bytes >= sizeof(name) ||
 	    strcmp(key + bytes - 4, "_set") != 0)
-		return false;
+		return NULL;
 	memcpy(name, key, bytes - 4);
 	name[bytes - 4] = '\0';
 	for (size_t i = 0; i < rows->count; i++)
 		if (rows->rows[i].type == FIELD_SECRET &&
 		    field_json_same(rows->rows[i].name, name))
-			return true;
-	return false;
+			return &rows->rows[i];
+	return NULL;
 }
 
 static int field_json_unknown(struct field_json *d, const struct field_rows *rows, const char *key)
@@ -480,7 +481,7 @@ static int field_json_members(struct field_json *d, const struct field_rows *row
 
 	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
 		if (!d->lenient && field_json_find(rows, key) == NULL &&
-		    !field_json_is_set_mark(rows, key, value))
+		    field_json_marked(rows, key, value) == NULL)
 			return field_json_unknown(d, rows, key);
 	}
 	for (size_t i = 0; i < rows->count; i++) {
@@ -512,7 +513,7 @@ int field_json_update(const struct field_rows *rows, void *out, const json_t *ob
 		const struct field *row = field_json_find(rows, key);
 		int rv = 0;
 
-		if (row == NULL && !field_json_is_set_mark(rows, key, value))
+		if (row == NULL && field_json_marked(rows, key, value) == NULL)
 			return field_json_unknown(&d, rows, key);
 		if (row != NULL && json_is_null(value)) {
 			field_free(row, 1, out);
@@ -524,6 +525,28 @@ int field_json_update(const struct field_rows *rows, void *out, const json_t *ob
 		}
 		if (rv != 0)
 			return rv;
+	}
+	return 0;
+}
+
+int field_json_check_marks(const struct field_rows *rows, const void *out, const json_t *object,
+			   struct rpc_error *error)
+{
+	struct field_json d = {.error = error};
+	char name[FIELD_JSON_NAME_SIZE];
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+		const struct field *row = field_json_marked(rows, key, value);
+
+		if (row == NULL || json_is_false(value) ||
+		    *(char *const *)((const char *)out + row->offset) != NULL)
+			continue;
+		field_json_name(name, row);
+		return field_json_fail(&d, name, NULL,
+				       "%s says that there is one, and none is kept here: give %s, "
+				       "or leave %s out", key, name, key);
 	}
 	return 0;
 }

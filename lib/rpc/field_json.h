@@ -40,6 +40,11 @@ int field_json_read(const struct field_rows *rows, void *out, const json_t *obje
 int field_json_update(const struct field_rows *rows, void *out, const json_t *object,
 		      struct rpc_error *error);
 
+/* Whether `out` has each secret that a `_set` mark in the object says to be there: who passes a
+ * configuration back relies on it, and there may be none to keep. RPC_INVALID_PARAMS. */
+int field_json_check_marks(const struct field_rows *rows, const void *out, const json_t *object,
+			   struct rpc_error *error);
+
 /* The params of a method: its `config` (struct rpc_method_row) put in order, decoded as above, and
  * the method's own check. */
 int field_json_decode_params(const struct rpc_method_row *method, void *out, const json_t *params,

@@ -6,7 +6,6 @@
 #include "rstund/control/methods.h"
 
 #include "base/error.h"
-#include "base/random.h"
 #include "rpc/field_json.h"
 #include "rstund/control/persist.h"
 #include "rstund/control/show.h"
@@ -53,39 +52,38 @@ static int methods_config_error(struct rpc_error *error, int rc, const char *why
 	return RSTUN_E_FAILED;
 }
 
-/* Sets the members in `text` (NULL: none). */
-static int methods_update_config(void *config, const struct field_rows *rows, const char *text,
-				 struct rpc_error *error)
+/* The members to set; none where `text` is NULL. NULL: no memory. */
+static json_t *methods_members(const char *text)
 {
-	json_t *object = text != NULL ? json_loads(text, JSON_ALLOW_NUL, NULL) : json_object();
-	int rc = object != NULL ? field_json_update(rows, config, object, error)
-				: methods_config_error(error, RSTUN_E_NOMEM, "");
-
-	json_decref(object);
-	return rc;
+	return text != NULL ? json_loads(text, JSON_ALLOW_NUL, NULL) : json_object();
 }
 
-/* `base`: the configuration before, or NULL for the defaults. `text`: the members to set. */
+/* `base`: the configuration before, or NULL for the defaults. `object`: the members to set; taken
+ * over. */
 static int methods_client_config(struct client_config **ret, const struct client_config *base,
-				 const char *text, struct rpc_error *error)
+				 json_t *object, struct rpc_error *error)
 {
 	struct client_config *c = calloc(1, sizeof(*c));
 	char why[FIELD_ERROR_SIZE];
-	int rc = c == NULL	? RSTUN_E_NOMEM
+	int rc = c == NULL || object == NULL ? RSTUN_E_NOMEM
 		 : base != NULL ? field_copy(client_config_fields, client_config_field_count, c, base)
 				: client_config_init(c);
 
 	if (rc != 0) {
 		free(c);
+		json_decref(object);
 		return methods_config_error(error, RSTUN_E_NOMEM, "");
 	}
-	rc = methods_update_config(c, &show_client_config_rows, text, error);
+	rc = field_json_update(&show_client_config_rows, c, object, error);
 	c->mappings_optional = true;
 	if (rc == 0) {
 		rc = client_config_check(c, NULL, NULL, why);
 		if (rc != 0)
 			methods_config_error(error, rc, why);
 	}
+	if (rc == 0)
+		rc = field_json_check_marks(&show_client_config_rows, c, object, error);
+	json_decref(object);
 	if (rc != 0) {
 		methods_free_client_config(c);
 		return RSTUN_E_FAILED;
@@ -95,24 +93,28 @@ static int methods_client_config(struct client_config **ret, const struct client
 }
 
 static int methods_server_config(struct server_config **ret, const struct server_config *base,
-				 const char *text, struct rpc_error *error)
+				 json_t *object, struct rpc_error *error)
 {
 	struct server_config *c = calloc(1, sizeof(*c));
 	char why[FIELD_ERROR_SIZE];
-	int rc = c == NULL	? RSTUN_E_NOMEM
+	int rc = c == NULL || object == NULL ? RSTUN_E_NOMEM
 		 : base != NULL ? field_copy(server_config_fields, server_config_field_count, c, base)
 				: server_config_init(c);
 
 	if (rc != 0) {
 		free(c);
+		json_decref(object);
 		return methods_config_error(error, RSTUN_E_NOMEM, "");
 	}
-	rc = methods_update_config(c, &show_server_config_rows, text, error);
+	rc = field_json_update(&show_server_config_rows, c, object, error);
 	if (rc == 0) {
 		rc = server_config_check(c, NULL, NULL, why);
 		if (rc != 0)
 			methods_config_error(error, rc, why);
 	}
+	if (rc == 0)
+		rc = field_json_check_marks(&show_server_config_rows, c, object, error);
+	json_decref(object);
 	if (rc != 0) {
 		methods_free_server_config(c);
 		return RSTUN_E_FAILED;
@@ -168,6 +170,12 @@ static struct answer methods_client_added(struct daemon *d, struct call *c,
 	return methods_reply(c, &result, rc);
 }
 
+static void methods_put_back(json_t *object, const char *member, const char *secret)
+{
+	if (secret != NULL && json_object_get(object, member) == NULL)
+		json_object_set_new(object, member, json_string(secret));
+}
+
 /* One of that name is there: the same is fine, another is not. */
 static struct answer methods_client_exists(struct daemon *d, struct call *c,
 					   const struct held_client *held,
@@ -179,21 +187,11 @@ static struct answer methods_client_exists(struct daemon *d, struct call *c,
 	json_t *object = p->config != NULL ? json_loads(p->config, JSON_ALLOW_NUL, NULL) : NULL;
 	bool same;
 
-	/* What is passed back without its password is checked with the one that is kept. */
-	if (object != NULL && json_object_get(object, "password") == NULL &&
-	    held->role->client->password != NULL)
-		json_object_set_new(object, "password",
-				    json_string(held->role->client->password));
 	if (object != NULL) {
-		char *text = json_dumps(object, JSON_COMPACT);
-		int rc = text != NULL ? methods_client_config(&config, NULL, text, &error)
-				      : methods_config_error(&error, RSTUN_E_NOMEM, "");
-
-		if (text != NULL)
-			secret_wipe(text, strlen(text));
-		free(text);
-		json_decref(object);
-		if (rc != 0)
+		/* What is passed back without its secrets is checked with those that are kept. */
+		methods_put_back(object, "password", held->role->client->password);
+		methods_put_back(object, "proxy_auth", held->role->client->proxy_auth);
+		if (methods_client_config(&config, NULL, object, &error) != 0)
 			return call_fail(c, &error, NULL);
 		same = methods_same_client(config, held);
 		methods_free_client_config(config);
@@ -217,7 +215,7 @@ struct answer methods_client_add(struct daemon *d, struct call *c,
 
 	if (client != NULL)
 		return methods_client_exists(d, c, client, p);
-	if (methods_client_config(&config, NULL, p->config, &error) != 0 ||
+	if (methods_client_config(&config, NULL, methods_members(p->config), &error) != 0 ||
 	    hold_client_add(d, p->name, persist_origin(d, p->persist), config, &client, &error) != 0)
 		return call_fail(c, &error, NULL);
 	return methods_client_added(d, c, client, true);
@@ -233,7 +231,8 @@ struct answer methods_client_set(struct daemon *d, struct call *c,
 
 	if (client == NULL ||
 	    methods_defined_in_config(&error, "client", client->name, client->origin) != 0 ||
-	    methods_client_config(&config, client->role->client, p->config, &error) != 0)
+	    methods_client_config(&config, client->role->client, methods_members(p->config),
+				  &error) != 0)
 		return call_fail(c, &error, NULL);
 	if (field_equal(client_config_fields, client_config_field_count, config,
 			client->role->client)) {
@@ -350,16 +349,18 @@ static struct answer methods_server_exists(struct daemon *d, struct call *c,
 	const struct server_config *before = methods_config_of(held);
 	struct server_config fresh = {.addr_text = NULL};
 	struct rpc_error error;
-	json_t *object = p->config != NULL ? json_loads(p->config, JSON_ALLOW_NUL, NULL) : json_object();
+	json_t *object = methods_members(p->config);
 	bool same = false;
 	int rc;
 
 	rc = object == NULL || server_config_init(&fresh) != 0
 		     ? methods_config_error(&error, RSTUN_E_NOMEM, "")
 		     : field_json_update(&show_server_config_rows, &fresh, object, &error);
-	json_decref(object);
 	if (rc == 0)
 		same = methods_keep_server_secrets(&fresh, before);
+	if (same)
+		rc = field_json_check_marks(&show_server_config_rows, &fresh, object, &error);
+	json_decref(object);
 	server_config_free(&fresh);
 	if (rc != 0)
 		return call_fail(c, &error, NULL);
@@ -381,7 +382,7 @@ struct answer methods_server_add(struct daemon *d, struct call *c,
 
 	if (server != NULL)
 		return methods_server_exists(d, c, server, p);
-	if (methods_server_config(&config, NULL, p->config, &error) != 0 ||
+	if (methods_server_config(&config, NULL, methods_members(p->config), &error) != 0 ||
 	    hold_server_add(d, p->name, persist_origin(d, p->persist), config, false, &server,
 			    &error) != 0)
 		return call_fail(c, &error, NULL);
@@ -398,7 +399,8 @@ struct answer methods_server_set(struct daemon *d, struct call *c,
 
 	if (server == NULL ||
 	    methods_defined_in_config(&error, "server", server->name, server->origin) != 0 ||
-	    methods_server_config(&config, methods_config_of(server), p->config, &error) != 0)
+	    methods_server_config(&config, methods_config_of(server), methods_members(p->config),
+				  &error) != 0)
 		return call_fail(c, &error, NULL);
 	if (server->state == RPC_SERVER_LISTENING &&
 	    field_equal(server_config_fields, server_config_field_count, config,

@@ -190,6 +190,29 @@ def test_auth_is_kept_and_hidden(forward, daemon, control, kind, tmp_path):
         assert net.read_exactly(conn, 2) == (b"\x05\x00" if kind == "SOCKS5" else b"HT")
 
 
+def test_auth_that_is_not_kept(forward, daemon, control):
+    """A configuration passed back where there is nothing to keep makes no proxy that serves all."""
+    control.call("client.set", name="home", proxy_auth=forward.auth)
+    config = control.call("client.get", name="home")["config"]
+    assert control.call("client.set", name="home", **config)["config"] == config
+    exported = json.loads(daemon.ctl("export", "--all", status=0).out)["clients"]
+    assert [c["proxy_auth_set"] for c in exported if c["name"] == "home"] == [True]
+    for again in (config, *[c for c in exported if c["name"] == "home"]):
+        for more in ({}, {"proxy_auth": None}):
+            error = control.error("client.add", **{**again, "name": "new", "password": "x", **more})
+            assert error.kind == "invalid_params", error
+            assert error.data["field"] == "proxy_auth", error
+            assert "give proxy_auth, or leave proxy_auth_set out" in error.message, error
+    assert [c["name"] for c in control.call("client.list")["clients"]] == ["home"]
+    given = {**config, "name": "new", "password": "x", "proxy_auth": forward.auth}
+    assert control.call("client.add", **given)["client"]["config"]["proxy_auth_set"]
+    # Nor does one that is changed, or is there without.
+    control.call("client.set", name="home", proxy_auth=None)
+    for method in ("client.set", "client.add"):
+        error = control.error(method, **{**config, "name": "home"})
+        assert error.data["field"] == "proxy_auth", error
+
+
 def test_auth_refused(forward, control):
     """What cannot be one, without a word of it in the answer."""
     for bad in ("canary", ":canary", "canary:", "canary\n:x", "canary:" + "x" * 256):

@@ -236,6 +236,38 @@ static void with_secrets(void **state)
 	done(&t);
 }
 
+static void marks_without_their_secret(void **state)
+{
+	static const struct {
+		const char *object;
+		bool fine;
+	} cases[] = {
+		{"{\"secret\":\"geheim\",\"secret_set\":true}", true},
+		{"{\"secret_set\":false}", true},
+		{"{}", true},
+		{"{\"secret_set\":true}", false},
+		{"{\"secret\":null,\"secret_set\":true}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *object = json_loads(cases[i].object, 0, NULL);
+		struct thing t;
+
+		assert_int_equal(field_set_defaults(rows.rows, rows.count, &t), 0);
+		assert_int_equal(field_json_update(&rows, &t, object, &error), 0);
+		assert_int_equal(field_json_check_marks(&rows, &t, object, &error) == 0,
+				 cases[i].fine);
+		if (!cases[i].fine) {
+			assert_int_equal(error.code, RPC_INVALID_PARAMS);
+			assert_string_equal(error.field, "secret");
+			assert_non_null(strstr(error.message, "leave secret_set out"));
+		}
+		json_decref(object);
+		done(&t);
+	}
+}
+
 static void not_utf8(void **state)
 {
 	json_t *one = field_json_string("a\xff\xc3\xa4"), *two = field_json_string("");
@@ -471,6 +503,7 @@ int main(void)
 		cmocka_unit_test(everything),
 		cmocka_unit_test(not_given),
 		cmocka_unit_test(with_secrets),
+		cmocka_unit_test(marks_without_their_secret),
 		cmocka_unit_test(not_utf8),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(no_object),
