@@ -79,18 +79,22 @@ static void test_free_before_open(void **state)
 /* Everything may be freed in every callback. */
 static void test_free_in_calls(void **state)
 {
-	char target[ADDRESS_TEXT_SIZE];
+	char nobody[ADDRESS_TEXT_SIZE], listener[ADDRESS_TEXT_SIZE];
+	struct address bound;
+	int fd = app_listen(MAPPING_TCP, &bound);
 
 	(void)state;
-	program_nobody(target);
+	program_nobody(nobody);
+	address_format(listener, sizeof(listener), &bound);
 	for (enum user_call in = USER_CONNECTED; in <= USER_ERROR; in++) {
-		bool far = in == USER_READ || in == USER_EOF; /* it is dialled */
+		bool far = in == USER_READ || in == USER_EOF; /* it is dialled, and answers */
+		bool quiet = in == USER_CONNECTED || in == USER_WRITE; /* it is dialled */
 
 		for (int what = USER_FREE_BUFFEREVENT; what < USER_FREEINGS; what++) {
 			struct program_upstream upstream = {.bytes = 1};
 			struct user u = {.in = in, .freeing = (enum user_freeing)what};
 
-			user_open(&u, "secret", far ? NULL : target);
+			user_open(&u, "secret", far ? NULL : quiet ? listener : nobody);
 			if (!far) /* unread, it would be a reset */
 				bufferevent_write(u.bev, "x", 1);
 			if (far)
@@ -101,6 +105,7 @@ static void test_free_in_calls(void **state)
 				pthread_join(upstream.thread, NULL);
 		}
 	}
+	close(fd);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup, program_teardown)
