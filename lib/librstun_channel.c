@@ -433,22 +433,31 @@ int rstun_channel_abort(struct rstun_channel *channel)
 	return 0;
 }
 
+void librstun_channel_destroy(struct rstun_channel *ch)
+{
+	librstun_channel_release(ch, FLOW_RESET);
+	loop_task_cancel(&ch->owner->context->loop, &ch->task);
+	if (ch->closing)
+		loop_timer_cancel(&ch->close_timer);
+	if (ch->bufferevent != NULL)
+		librstun_bufferevent_detach(ch->bufferevent);
+	LIST_REMOVE(ch, link);
+	ch->freed = true;
+	if (!ch->telling)
+		free(ch);
+}
+
 void rstun_channel_free(struct rstun_channel *channel)
 {
 	if (channel == NULL || librstun_enter(channel->owner->context) != 0)
 		return;
-	librstun_channel_release(channel, channel->finished && librstun_channel_at_end(channel)
-						  ? FLOW_OK
-						  : FLOW_RESET);
-	loop_task_cancel(&channel->owner->context->loop, &channel->task);
-	if (channel->closing)
-		loop_timer_cancel(&channel->close_timer);
+	if (channel->end == NULL || !channel->finished || !librstun_channel_at_end(channel)) {
+		librstun_channel_destroy(channel);
+		return;
+	}
 	if (channel->bufferevent != NULL)
 		librstun_bufferevent_detach(channel->bufferevent);
-	LIST_REMOVE(channel, link);
-	channel->freed = true;
-	if (!channel->telling)
-		free(channel);
+	librstun_channel_close(channel);
 }
 
 /* ---- closing without an owner ---- */
@@ -483,7 +492,7 @@ static void librstun_channel_on_far_end(struct rstun_channel *ch, void *user)
 static void librstun_channel_on_gone(struct rstun_channel *ch, void *user)
 {
 	(void)user;
-	rstun_channel_free(ch);
+	librstun_channel_destroy(ch);
 }
 
 static void librstun_channel_on_lost(struct rstun_channel *ch, void *user, int error,
@@ -492,7 +501,7 @@ static void librstun_channel_on_lost(struct rstun_channel *ch, void *user, int e
 	(void)user;
 	(void)error;
 	(void)text;
-	rstun_channel_free(ch);
+	librstun_channel_destroy(ch);
 }
 
 static const struct rstun_channel_ops librstun_channel_closing = {
@@ -508,7 +517,7 @@ void librstun_channel_close(struct rstun_channel *ch)
 	struct loop *loop = &ch->owner->context->loop;
 
 	if (ch->end == NULL) {
-		rstun_channel_free(ch);
+		librstun_channel_destroy(ch);
 		return;
 	}
 	ch->ops = librstun_channel_closing;

@@ -29,7 +29,7 @@ void librstun_owner_done(struct librstun_owner *owner)
 	struct librstun_request *request;
 
 	while ((channel = LIST_FIRST(&owner->channels)) != NULL)
-		rstun_channel_free(channel);
+		librstun_channel_destroy(channel);
 	while ((request = LIST_FIRST(&owner->requests)) != NULL)
 		librstun_request_free(request);
 }

@@ -235,8 +235,10 @@ void librstun_path_remove(struct rstun_client *client, uint64_t mapping);
 /* As close() does with a socket: what was written is still delivered, with an end of file behind
  * it. It frees itself when the far side has ended, too: only that says that the server has passed
  * everything on. One that sends more instead, or does not end in a minute, is not listened to any
- * longer. Until then its flow is there, so a stop of the client waits for it. */
+ * longer. Until then its flow is there, so a stop of the client or server waits for it. */
 void librstun_channel_close(struct rstun_channel *ch);
+/* Frees it at once; what of it is not over is reset. */
+void librstun_channel_destroy(struct rstun_channel *ch);
 /* Its channel goes; the bufferevent stays the program's. */
 void librstun_bufferevent_detach(struct librstun_bufferevent *b);
 

@@ -483,7 +483,8 @@ RSTUN_API int rstun_channel_error(const struct rstun_channel *channel, const cha
 RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
 
 /* Frees it. If both directions were over (finished here, the far side's end read) what was written
- * is still delivered as long as the client or server lives; else it is reset. */
+ * is still delivered as long as the client or server lives, and a stop of that waits for it; else
+ * it is reset. */
 RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
 
 /* ---- Channel as a bufferevent ---------------------------------------------------------------- */
