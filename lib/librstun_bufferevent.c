@@ -36,7 +36,8 @@ struct librstun_bufferevent {
 	bool ended;    /* the far side's end was read */
 	bool finishes; /* behind what it has written */
 	int refused;   /* why the far side takes no more */
-	short told;    /* BEV_EVENT_... that are told once */
+	bool refusal_told;
+	short told;    /* BEV_EVENT_... that are told once; ERROR: it failed */
 };
 
 static struct loop *librstun_bufferevent_loop(const struct librstun_bufferevent *b)
@@ -86,8 +87,27 @@ static void librstun_bufferevent_tell_error(struct librstun_bufferevent *b, int 
 	int saved = errno;
 
 	errno = librstun_bufferevent_errno(error); /* libevent keeps it for the callback */
-	librstun_bufferevent_tell(b, BEV_EVENT_ERROR, where);
+	bufferevent_trigger_event(b->program, BEV_EVENT_ERROR | where, 0);
 	errno = saved;
+}
+
+static void librstun_bufferevent_tell_failure(struct librstun_bufferevent *b)
+{
+	short where = b->told & BEV_EVENT_CONNECTED ? BEV_EVENT_READING : 0;
+
+	if (b->told & BEV_EVENT_ERROR)
+		return;
+	b->told |= BEV_EVENT_ERROR;
+	librstun_bufferevent_tell_error(b, b->channel->error, where);
+}
+
+/* Not the last word: reading goes on, and may fail later. */
+static void librstun_bufferevent_tell_refusal(struct librstun_bufferevent *b)
+{
+	if (b->refusal_told)
+		return;
+	b->refusal_told = true;
+	librstun_bufferevent_tell_error(b, b->refused, BEV_EVENT_WRITING);
 }
 
 /* ---- bytes ---- */
@@ -164,7 +184,8 @@ librstun_bufferevent_out(struct evbuffer *from, struct evbuffer *bell, ev_ssize_
 		total += moved;
 	} while (moved > 0);
 	if (b->refused != 0) {
-		loop_task_schedule(librstun_bufferevent_loop(b), &b->task);
+		if (!b->refusal_told) /* else the task, which comes here, would never rest */
+			loop_task_schedule(librstun_bufferevent_loop(b), &b->task);
 		return BEV_ERROR;
 	}
 	if (b->finishes && evbuffer_get_length(from) == 0)
@@ -199,8 +220,7 @@ static void librstun_bufferevent_on_task(void *user)
 	if (ch->end != NULL || ch->closed)
 		librstun_bufferevent_tell(b, BEV_EVENT_CONNECTED, 0);
 	if (ch->error != 0) {
-		librstun_bufferevent_tell_error(
-			b, ch->error, b->told & BEV_EVENT_CONNECTED ? BEV_EVENT_READING : 0);
+		librstun_bufferevent_tell_failure(b);
 		return;
 	}
 	evbuffer_drain(bufferevent_get_input(b->bell[0]), 1);
@@ -212,7 +232,7 @@ static void librstun_bufferevent_on_task(void *user)
 		librstun_bufferevent_tell(b, BEV_EVENT_EOF, BEV_EVENT_READING);
 	bufferevent_flush(b->program, EV_WRITE, BEV_NORMAL);
 	if (b->refused != 0)
-		librstun_bufferevent_tell_error(b, b->refused, BEV_EVENT_WRITING);
+		librstun_bufferevent_tell_refusal(b);
 	if (b->readable)
 		librstun_bufferevent_ring(b);
 }

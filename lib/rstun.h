@@ -499,7 +499,8 @@ RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
  *
  *   Events: BEV_EVENT_CONNECTED once, as on_open. BEV_EVENT_EOF once, when the far side's last byte
  *   is in the input buffer; writing may go on. BEV_EVENT_ERROR once: errno is a likeness of the
- *   reason, rstun_channel_error the reason, until the bufferevent is freed.
+ *   reason, rstun_channel_error the reason, until the bufferevent is freed. Once before that it may
+ *   come with BEV_EVENT_WRITING: the far side takes no more, and reading goes on.
  *   bufferevent_flush(EV_WRITE, BEV_FINISHED): end of file behind what was written, as
  *   rstun_channel_finish (what shutdown(SHUT_WR) is elsewhere: there is no descriptor).
  *   Watermarks, timeouts, bufferevent_enable and bufferevent_disable of EV_READ: as with a socket;

@@ -3,6 +3,7 @@
  * A channel as a bufferevent (user.h): bytes both ways with small watermarks, back-pressure, ends,
  * errors.
  */
+#include "tests/unit/both.h"
 #include "tests/unit/user.h"
 
 #include <errno.h>
@@ -304,6 +305,54 @@ static void test_reset(void **state)
 	user_end(&u);
 }
 
+static bool user_has_failed(struct program *p)
+{
+	return ((struct user *)p)->calls[USER_ERROR] > 0;
+}
+
+static bool user_is_refused(struct program *p)
+{
+	bufferevent_write(((struct user *)p)->bev, "x", 1);
+	return user_has_failed(p);
+}
+
+/* The far side takes no more, and is lost later: both are told, once each. */
+static void test_refused_and_lost(void **state)
+{
+	struct bufferevent *far;
+	struct program s;
+	struct user u;
+
+	(void)state;
+	program_serve(&s, true, NULL);
+	both_far = &s;
+	user_start(&u);
+	bufferevent_disable(u.bev, EV_READ); /* else the far side's end is read, and it is over */
+	bufferevent_write(u.bev, "unread", 6);
+	program_run_until(both_far_was_asked, &u.p);
+	program_run_until(program_is_readable, &s);
+	both_send(&s, "unread");
+	assert_int_equal(rstun_channel_bufferevent(&far, s.channel), 0);
+	s.freed = true; /* no call from now on */
+	bufferevent_free(far);
+	program_run_until(user_is_refused, &u.p);
+	assert_int_equal(u.what, BEV_EVENT_ERROR | BEV_EVENT_WRITING);
+	assert_int_equal(u.error, ECONNRESET);
+	assert_true(user_is_refused(&u.p));
+	event_base_loop(program_base, EVLOOP_NONBLOCK);
+	assert_int_equal(u.calls[USER_ERROR], 1);
+
+	u.calls[USER_ERROR] = 0;
+	program_leave(&s);
+	program_run_until(user_has_failed, &u.p);
+	assert_int_equal(u.what, BEV_EVENT_ERROR | BEV_EVENT_READING);
+	assert_int_equal(u.error, ECONNRESET);
+	assert_true(user_is_refused(&u.p));
+	event_base_loop(program_base, EVLOOP_NONBLOCK);
+	assert_int_equal(u.calls[USER_ERROR], 1);
+	user_end(&u);
+}
+
 static void test_timeout(void **state)
 {
 	const struct timeval soon = {.tv_usec = 20000};
@@ -341,6 +390,8 @@ int main(void)
 		TEST(test_free_and_stop),
 		TEST(test_errors),
 		TEST(test_reset),
+		cmocka_unit_test_setup_teardown(test_refused_and_lost, program_setup_alone,
+						program_teardown),
 		TEST(test_timeout),
 	};
 
