@@ -478,9 +478,31 @@ static void librstun_channel_on_unwanted(struct rstun_channel *ch, void *user)
 	librstun_channel_stop_reading(ch);
 }
 
+static void librstun_channel_arm_close(struct rstun_channel *ch)
+{
+	uint64_t now_ns = loop_now(&ch->owner->context->loop);
+
+	loop_timer_arm(&ch->close_timer, clock_after(now_ns, clock_ms(LIBRSTUN_CHANNEL_CLOSE_MS)));
+}
+
+/* First the far side is not heard any more; what takes nothing from then on holds the memory of a
+ * full queue, and is reset. */
 static void librstun_channel_on_close_timer(void *user)
 {
-	librstun_channel_stop_reading(user);
+	struct rstun_channel *ch = user;
+	size_t waiting;
+
+	if (ch->end == NULL) /* it is over, and its task frees it */
+		return;
+	waiting = ch->end->ops->waiting(ch->end);
+	if (waiting == ch->close_waiting) {
+		ch->end->ops->abort(ch->end, FLOW_TIMEOUT);
+		librstun_channel_fail(ch, RSTUN_E_TIMEOUT, "", FLOW_TIMEOUT);
+		return;
+	}
+	ch->close_waiting = waiting;
+	librstun_channel_arm_close(ch);
+	librstun_channel_stop_reading(ch);
 }
 
 static void librstun_channel_on_far_end(struct rstun_channel *ch, void *user)
@@ -514,8 +536,6 @@ static const struct rstun_channel_ops librstun_channel_closing = {
 
 void librstun_channel_close(struct rstun_channel *ch)
 {
-	struct loop *loop = &ch->owner->context->loop;
-
 	if (ch->end == NULL) {
 		librstun_channel_destroy(ch);
 		return;
@@ -523,9 +543,10 @@ void librstun_channel_close(struct rstun_channel *ch)
 	ch->ops = librstun_channel_closing;
 	ch->finished = true;
 	ch->end->ops->finish(ch->end);
-	loop_timer_init(&ch->close_timer, loop, librstun_channel_on_close_timer, ch);
-	loop_timer_arm(&ch->close_timer,
-		       clock_after(loop_now(loop), clock_ms(LIBRSTUN_CHANNEL_CLOSE_MS)));
+	loop_timer_init(&ch->close_timer, &ch->owner->context->loop,
+			librstun_channel_on_close_timer, ch);
+	librstun_channel_arm_close(ch);
+	ch->close_waiting = SIZE_MAX;
 	ch->closing = true;
 	if (librstun_channel_has_bytes(ch))
 		librstun_channel_stop_reading(ch);

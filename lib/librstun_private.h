@@ -177,6 +177,7 @@ struct rstun_channel {
 	bool closing;          /* the program has let go of it: librstun_channel_close */
 	bool unwanted;         /* what the far side may still send */
 	struct loop_timer close_timer; /* while closing */
+	size_t close_waiting;  /* bytes not sent when it fired last; SIZE_MAX = it has not */
 	bool closed;           /* both directions are over */
 	int error;             /* why it failed; 0 = it has not */
 	char text[LIBRSTUN_TEXT_SIZE];
@@ -235,7 +236,8 @@ void librstun_path_remove(struct rstun_client *client, uint64_t mapping);
 /* As close() does with a socket: what was written is still delivered, with an end of file behind
  * it. It frees itself when the far side has ended, too: only that says that the server has passed
  * everything on. One that sends more instead, or does not end in a minute, is not listened to any
- * longer. Until then its flow is there, so a stop of the client or server waits for it. */
+ * longer; one that has taken nothing in another minute is reset. Until then its flow is there, so a
+ * stop of the client or server waits for it. */
 void librstun_channel_close(struct rstun_channel *ch);
 /* Frees it at once; what of it is not over is reset. */
 void librstun_channel_destroy(struct rstun_channel *ch);

@@ -484,7 +484,7 @@ RSTUN_API int rstun_channel_abort(struct rstun_channel *channel);
 
 /* Frees it. If both directions were over (finished here, the far side's end read) what was written
  * is still delivered as long as the client or server lives, and a stop of that waits for it; else
- * it is reset. */
+ * it is reset. So is one whose far side takes nothing for a minute or two. */
 RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
 
 /* ---- Channel as a bufferevent ---------------------------------------------------------------- */
@@ -494,8 +494,9 @@ RSTUN_API void rstun_channel_free(struct rstun_channel *channel);
  * callbacks are not called, reading, writing and finishing are the bufferevent's, and
  * bufferevent_free frees the channel, too: what has left its output buffer is still delivered, with
  * an end of file, as long as the client lives (rstun_client_stop waits until the far side ends); if
- * something was left there, or it was not open yet, it is reset. If the channel goes first, because
- * its client is freed, the bufferevent stays, silent, to be freed by the program.
+ * something was left there, or it was not open yet, or the far side takes nothing for a minute or
+ * two, it is reset. If the channel goes first, because its client is freed, the bufferevent stays,
+ * silent, to be freed by the program.
  *
  *   Events: BEV_EVENT_CONNECTED once, as on_open. BEV_EVENT_EOF once, when the far side's last byte
  *   is in the input buffer; writing may go on. BEV_EVENT_ERROR once: errno is a likeness of the

@@ -104,6 +104,15 @@ static size_t answer_and_free(struct program *p, struct program *far)
 	return bytes;
 }
 
+/* As bufferevent_free does it. */
+static void close_channel(struct program *p)
+{
+	struct bufferevent *bev;
+
+	assert_int_equal(rstun_channel_bufferevent(&bev, p->channel), 0);
+	bufferevent_free(bev);
+}
+
 static uint64_t count_flows(struct program *p)
 {
 	struct rstun_stats stats = {.size = sizeof(stats)};
@@ -200,6 +209,52 @@ static void test_free_everywhere(void **state)
 	program_end(&s);
 }
 
+/* A far side that never reads: it is not waited for without end. */
+static void test_far_takes_nothing(void **state)
+{
+	(void)state;
+	for (int both_over = 0; both_over < 2; both_over++) {
+		struct program s, c;
+
+		open_both(&s, &c);
+		if (both_over) {
+			answer_and_free(&c, &s);
+		} else {
+			fill(&c);
+			close_channel(&c);
+		}
+		pass(110);
+		assert_int_equal(count_flows(&c), 1);
+		pass(20);
+		assert_int_equal(count_flows(&c), 0);
+		assert_int_equal(s.calls[PROGRAM_ERROR], 1);
+		assert_int_equal(s.error, RSTUN_E_TIMEOUT);
+		both_end(&s, &c);
+	}
+}
+
+/* One that is slow has all the time that it needs. */
+static void test_far_is_slow(void **state)
+{
+	struct program s, c;
+	size_t bytes;
+
+	(void)state;
+	open_both(&s, &c);
+	bytes = fill(&c);
+	close_channel(&c);
+	for (int i = 0; i < 8; i++) {
+		pass(50);
+		s.moved += take(&s, bytes / 10);
+	}
+	assert_int_equal(s.moved, bytes / 10 * 8);
+	expect_all(&s, bytes);
+	rstun_channel_finish(s.channel);
+	pass(1);
+	assert_int_equal(count_flows(&c), 0);
+	both_end(&s, &c);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, program_setup_alone, program_teardown)
 
 int main(void)
@@ -209,6 +264,8 @@ int main(void)
 		TEST(test_stop_and_free),
 		TEST(test_free_and_idle),
 		TEST(test_free_everywhere),
+		TEST(test_far_takes_nothing),
+		TEST(test_far_is_slow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
