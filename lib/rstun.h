@@ -129,12 +129,13 @@ RSTUN_API int rstun_context_set_log(struct rstun_context *context, enum rstun_lo
 						   const char *scope, const char *text),
 				    void *user);
 
-/* on_socket (NULL = none) sees each socket of the clients and servers that are made after this
- * before it is bound or connected, so that it can be marked, or kept out of a VPN: those of QUIC,
- * of name servers, of what is listened on and of what is connected to. Not connections that a
- * listener accepted. The descriptor stays the library's. What it does not return 0 for is not used:
- * that attempt fails with RSTUN_E_PERMISSION_DENIED. It must not call the library.
- * RSTUN_E_WRONG_THREAD. */
+/* on_socket (NULL = none) sees each internet socket of the clients and servers that are made after
+ * this before it is bound or connected, so that it can be marked, or kept out of a VPN: those of
+ * QUIC, of name servers, of what is listened on and of what is connected to. Not connections that a
+ * listener accepted, nor UNIX sockets, nor the UDP socket that is connected, and sends nothing, to
+ * learn whether there is a route to an address. The descriptor stays the library's. What it does
+ * not return 0 for is not used: that attempt fails with RSTUN_E_PERMISSION_DENIED. It must not call
+ * the library. RSTUN_E_WRONG_THREAD. */
 RSTUN_API int rstun_context_set_socket_hook(struct rstun_context *context,
 					    int (*on_socket)(void *user, int fd), void *user);
 

@@ -108,6 +108,7 @@ static void test_path(void **state)
 	struct sockaddr_un address;
 	struct program p;
 	struct stat st;
+	unsigned sockets;
 	int app, far;
 
 	(void)state;
@@ -115,7 +116,9 @@ static void test_path(void **state)
 	snprintf(path, sizeof(path), "%s/sock", folder);
 	snprintf(text, sizeof(text), "OUT^unix:%s^ANY", path);
 	program_start(&p, "secret");
+	sockets = p.sockets;
 	assert_int_equal(rstun_client_add_mapping(p.client, text, RSTUN_TCP, &id, NULL, 0), 0);
+	assert_int_equal(p.sockets, sockets); /* only those of the internet are shown */
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
 	program_run_until(program_is_up, &p);
