@@ -41,6 +41,16 @@ static enum proxy_result feed_exact(struct proxy_request *r, const uint8_t *data
 	return result;
 }
 
+static void check_target(const struct target *target)
+{
+	if (target->kind == TARGET_NAME) {
+		check(address_name_valid(target->name, strlen(target->name)));
+		check(target->port != 0);
+		return;
+	}
+	check(target->kind == TARGET_ADDRESS && address_port(&target->address) != 0);
+}
+
 /* `pieces` chooses sizes: 0 = all at once. */
 static void feed_all(struct outcome *ret, enum proxy_kind kind, const char *user,
 		     const uint8_t *data, size_t size, unsigned pieces)
@@ -64,8 +74,10 @@ static void feed_all(struct outcome *ret, enum proxy_kind kind, const char *user
 		ret->used += used;
 		check(ret->result != PROXY_MORE || seen - ret->used < PROXY_HEAD_MAX);
 	} while (ret->result == PROXY_MORE && seen < size);
-	if (ret->result == PROXY_READY)
+	if (ret->result == PROXY_READY && !r.udp) { /* UDP ASSOCIATE names none */
+		check_target(&r.target);
 		ret->target = r.target;
+	}
 }
 
 static void check_same(const struct outcome *a, const struct outcome *b)
@@ -73,16 +85,6 @@ static void check_same(const struct outcome *a, const struct outcome *b)
 	check(a->result == b->result && a->used == b->used);
 	check(a->reply_bytes == b->reply_bytes && memcmp(a->reply, b->reply, a->reply_bytes) == 0);
 	check(target_equal(&a->target, &b->target));
-}
-
-static void check_target(const struct target *target)
-{
-	if (target->kind == TARGET_NAME) {
-		check(address_name_valid(target->name, strlen(target->name)));
-		check(target->port != 0);
-		return;
-	}
-	check(target->kind == TARGET_ADDRESS && address_port(&target->address) != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -101,7 +103,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	feed_all(&pieces, kind, who, data + 1, size - 1, 2 + (data[0] >> 2));
 	check_same(&whole, &single);
 	check_same(&whole, &pieces);
-	if (whole.result == PROXY_READY)
-		check_target(&whole.target);
 	return 0;
 }
