@@ -20,7 +20,7 @@
 #define PIECE_BYTES 65536
 #define TURNS 20 /* of the loop in a second: both sides have nothing to do any more by then */
 
-static time_t skipped_s;
+static _Atomic time_t skipped_s; /* the far side's thread reads it, too */
 
 /* Instead of the C library's, for all of this process. */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t id, struct timespec *ret)
