@@ -4,8 +4,9 @@
  * which the newest is refused when it is full: who puts it in learns of that at once and can count
  * it where it belongs. What the path does not take in time is dropped from the head, so the queue
  * can be as large as a fast path needs it when a process has to wait for its processor, and is
- * still short in time on a slow one. Received: a bounded queue at each stream, from which its user takes them in the same form as
- * frames on a stream; those of a stream that has not come yet wait in a list of the connection's.
+ * still short in time on a slow one. Received: a bounded queue at each stream, from which its user
+ * takes them in the same form as frames on a stream; those of a stream that has not come yet wait
+ * in a list of the connection's.
  *
  * A datagram is too large for a packet in which something else is already, or for every packet when
  * the path has shrunk: ngtcp2 answers 0 to both, so what can never fit is dropped before it is

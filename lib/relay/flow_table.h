@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The UDP flows of one socket or program: found by the source's address, the address of ours that it
- * wrote to and what its datagrams begin with, and ordered by when they were last active, so that one
- * timer expires them all. Entries are embedded in the flows and owned by them. The hash is seeded: a peer cannot choose ports that
- * collide. One thread; time comes in.
+ * The UDP flows of one socket or program: found by the source's address, the address of ours that
+ * it wrote to and what its datagrams begin with, and ordered by when they were last active, so that
+ * one timer expires them all. Entries are embedded in the flows and owned by them. The hash is
+ * seeded: a peer cannot choose ports that collide. One thread; time comes in.
  */
 #pragma once
 

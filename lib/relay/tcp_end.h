@@ -15,8 +15,8 @@
 
 struct loop;
 
-/* Sets what the socket of a flow needs (linger, no delay, keep-alive). On a listener it goes over to
- * what that accepts, as Linux does it, so that each connection costs six calls less. */
+/* Sets what the socket of a flow needs (linger, no delay, keep-alive). On a listener it goes over
+ * to what that accepts, as Linux does it, so that each connection costs six calls less. */
 void tcp_end_prepare(int fd);
 /* Closes such a socket, of which no end was made, with an end of file. */
 void tcp_end_discard(int fd);

@@ -7,8 +7,10 @@
  * udp_opener: the side that receives the first datagram, from one bound socket or from a program. A
  * flow per source address, or per target that the program names, each with a stream end that the
  * owner opens. Answers leave from the address that the source wrote to (IP_PKTINFO), so a wildcard
- * socket on a host with two addresses answers from the right one. udp_acceptor: the far side. One connected socket per flow, so the source port is
- * stable for its life.
+ * socket on a host with two addresses answers from the right one.
+ *
+ * udp_acceptor: the far side. One connected socket per flow, so the source port is stable for its
+ * life.
  *
  * Idle expiry counts both directions; the time is `now` of the loop. Where the end has DATAGRAM
  * frames, what fits travels in those and not on the stream. Everything on one loop's thread.

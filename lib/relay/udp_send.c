@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams from a stream into a socket, in batches, or to a program. Sending does not copy: the messages of a
- * sendmmsg point into the stream's chunks, also where a frame lies across several of them.
+ * Datagrams from a stream into a socket, in batches, or to a program. Sending does not copy: the
+ * messages of a sendmmsg point into the stream's chunks, also where a frame lies across several of
+ * them.
  *
  * Errors of a socket (ICMP) are told by the kernel on the next call, whichever it is, and that call
  * then has not done its work: a send is tried once more, and the error is counted, never the end of
