@@ -10,11 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+size_t tls_aead_key_bytes(enum tls_aead_suite suite)
+{
+	return suite == TLS_AEAD_AES_128_GCM ? 16 : 32;
+}
+
 #ifdef HAVE_LIBGCRYPT
 #include <gcrypt.h>
 
 struct tls_aead {
 	gcry_cipher_hd_t handle;
+	bool gcm; /* AES: the mask is a block of ECB, and the data's end need not be announced */
 };
 
 bool tls_aead_available(void)
@@ -32,18 +38,29 @@ void tls_aead_global_init(void)
 	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 }
 
-int tls_aead_new(struct tls_aead **ret, const uint8_t key[TLS_AEAD_KEY_BYTES], bool mask)
+static const struct {
+	int cipher, aead_mode, mask_mode;
+} algorithms[] = {
+	[TLS_AEAD_AES_128_GCM] = {GCRY_CIPHER_AES128, GCRY_CIPHER_MODE_GCM, GCRY_CIPHER_MODE_ECB},
+	[TLS_AEAD_AES_256_GCM] = {GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, GCRY_CIPHER_MODE_ECB},
+	[TLS_AEAD_CHACHA20_POLY1305] = {GCRY_CIPHER_CHACHA20, GCRY_CIPHER_MODE_POLY1305,
+					GCRY_CIPHER_MODE_STREAM},
+};
+
+int tls_aead_new(struct tls_aead **ret, enum tls_aead_suite suite, const uint8_t *key, bool mask)
 {
 	struct tls_aead *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return RSTUN_E_NOMEM;
-	if (gcry_cipher_open(&a->handle, GCRY_CIPHER_CHACHA20,
-			     mask ? GCRY_CIPHER_MODE_STREAM : GCRY_CIPHER_MODE_POLY1305, 0) != 0) {
+	a->gcm = suite != TLS_AEAD_CHACHA20_POLY1305;
+	if (gcry_cipher_open(&a->handle, algorithms[suite].cipher,
+			     mask ? algorithms[suite].mask_mode : algorithms[suite].aead_mode,
+			     0) != 0) {
 		free(a);
 		return RSTUN_E_NOMEM;
 	}
-	if (gcry_cipher_setkey(a->handle, key, TLS_AEAD_KEY_BYTES) != 0) {
+	if (gcry_cipher_setkey(a->handle, key, tls_aead_key_bytes(suite)) != 0) {
 		tls_aead_free(a);
 		return RSTUN_E_FAILED;
 	}
@@ -63,7 +80,7 @@ static bool begin(struct tls_aead *a, const uint8_t *nonce, const uint8_t *aad, 
 {
 	return gcry_cipher_setiv(a->handle, nonce, TLS_AEAD_NONCE_BYTES) == 0 &&
 	       gcry_cipher_authenticate(a->handle, aad, aad_bytes) == 0 &&
-	       gcry_cipher_final(a->handle) == 0;
+	       (a->gcm || gcry_cipher_final(a->handle) == 0);
 }
 
 int tls_aead_seal(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t bytes,
@@ -100,7 +117,14 @@ int tls_aead_mask(struct tls_aead *a, uint8_t ret[TLS_AEAD_MASK_BYTES],
 		  const uint8_t sample[TLS_AEAD_SAMPLE_BYTES])
 {
 	static const uint8_t zero[TLS_AEAD_MASK_BYTES];
+	uint8_t block[TLS_AEAD_SAMPLE_BYTES];
 
+	if (a->gcm) {
+		if (gcry_cipher_encrypt(a->handle, block, sizeof(block), sample, sizeof(block)) != 0)
+			return RSTUN_E_FAILED;
+		memcpy(ret, block, TLS_AEAD_MASK_BYTES);
+		return 0;
+	}
 	/* Sixteen bytes: the block counter in little endian and the nonce, just as RFC 9001 wants
 	 * them. */
 	if (gcry_cipher_setiv(a->handle, sample, TLS_AEAD_SAMPLE_BYTES) != 0 ||
@@ -120,11 +144,9 @@ void tls_aead_global_init(void)
 {
 }
 
-int tls_aead_new(struct tls_aead **ret, const uint8_t key[TLS_AEAD_KEY_BYTES], bool mask)
+int tls_aead_new(struct tls_aead **ret, enum tls_aead_suite suite, const uint8_t *key, bool mask)
 {
-	(void)ret;
-	(void)key;
-	(void)mask;
+	(void)ret, (void)suite, (void)key, (void)mask;
 	return RSTUN_E_UNSUPPORTED;
 }
 

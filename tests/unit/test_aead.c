@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ChaCha20-Poly1305 against the vectors of RFC 8439 section 2.8.2 and RFC 9001 appendix A.5, and no
- * memory.
+ * ChaCha20-Poly1305 against the vectors of RFC 8439 section 2.8.2 and RFC 9001 appendix A.5;
+ * AES-GCM against test cases 4 and 16 of its specification (McGrew, Viega), its header mask against
+ * RFC 9001 appendix A.2; and no memory.
  */
 #include "tls/aead.h"
 
@@ -47,7 +48,7 @@ static void test_rfc8439(void **state)
 			   "3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
 			   "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc"
 			   "3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691");
-	assert_int_equal(tls_aead_new(&a, key, false), 0);
+	assert_int_equal(tls_aead_new(&a, TLS_AEAD_CHACHA20_POLY1305, key, false), 0);
 	assert_int_equal(tls_aead_seal(a, sealed, (const uint8_t *)text, 114, nonce, aad, sizeof(aad)), 0);
 	assert_memory_equal(sealed, expected, sizeof(sealed));
 	assert_int_equal(tls_aead_open(a, opened, sealed, sizeof(sealed), nonce, aad, sizeof(aad)), 0);
@@ -80,8 +81,8 @@ static void test_rfc9001_a5(void **state)
 	from_hex(expected, "655e5cd55c41f69080575d7999c25a5bfb");
 	from_hex(sample, "5e5cd55c41f69080575d7999c25a5bfb");
 	from_hex(expected_mask, "aefefe7d03");
-	assert_int_equal(tls_aead_new(&a, key, false), 0);
-	assert_int_equal(tls_aead_new(&m, hp, true), 0);
+	assert_int_equal(tls_aead_new(&a, TLS_AEAD_CHACHA20_POLY1305, key, false), 0);
+	assert_int_equal(tls_aead_new(&m, TLS_AEAD_CHACHA20_POLY1305, hp, true), 0);
 	assert_int_equal(tls_aead_seal(a, sealed, plain, 1, nonce, header, sizeof(header)), 0);
 	assert_memory_equal(sealed, expected, sizeof(sealed));
 	for (int i = 0; i < 2; i++) {
@@ -89,6 +90,62 @@ static void test_rfc9001_a5(void **state)
 		assert_memory_equal(mask, expected_mask, sizeof(mask));
 	}
 	tls_aead_free(a);
+	tls_aead_free(m);
+}
+
+static void expect_gcm(enum tls_aead_suite suite, const char *expected_hex)
+{
+	uint8_t key[32], nonce[12], aad[20], plain[60], expected[76], sealed[76];
+	struct tls_aead *a;
+
+	from_hex(key, "feffe9928665731c6d6a8f9467308308");
+	memcpy(key + 16, key, 16);
+	from_hex(nonce, "cafebabefacedbaddecaf888");
+	from_hex(aad, "feedfacedeadbeeffeedfacedeadbeefabaddad2");
+	from_hex(plain, "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+			"1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39");
+	assert_int_equal(from_hex(expected, expected_hex), sizeof(expected));
+	assert_int_equal(tls_aead_new(&a, suite, key, false), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tls_aead_seal(a, sealed, plain, sizeof(plain), nonce, aad, sizeof(aad)), 0);
+		assert_memory_equal(sealed, expected, sizeof(sealed));
+		assert_int_equal(tls_aead_open(a, sealed, sealed, sizeof(sealed), nonce, aad, sizeof(aad)), 0);
+		assert_memory_equal(sealed, plain, sizeof(plain));
+	}
+	for (size_t i = 0; i < sizeof(expected); i++) {
+		expected[i] ^= 1;
+		assert_int_equal(tls_aead_open(a, sealed, expected, sizeof(expected), nonce, aad, sizeof(aad)),
+				 RSTUN_E_MALFORMED);
+		expected[i] ^= 1;
+	}
+	tls_aead_free(a);
+}
+
+static void test_aes_gcm(void **state)
+{
+	(void)state;
+	expect_gcm(TLS_AEAD_AES_128_GCM,
+		   "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
+		   "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e0915bc94fbc3221a5db94fae95ae7121a47");
+	expect_gcm(TLS_AEAD_AES_256_GCM,
+		   "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+		   "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b");
+}
+
+static void test_aes_mask(void **state)
+{
+	uint8_t hp[16], sample[16], mask[5], expected[5];
+	struct tls_aead *m;
+
+	(void)state;
+	from_hex(hp, "9f50449e04a0e810283a1e9933adedd2");
+	from_hex(sample, "d1b1c98dd7689fb8ec11d242b123dc9b");
+	from_hex(expected, "437b9aec36");
+	assert_int_equal(tls_aead_new(&m, TLS_AEAD_AES_128_GCM, hp, true), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tls_aead_mask(m, mask, sample), 0);
+		assert_memory_equal(mask, expected, sizeof(mask));
+	}
 	tls_aead_free(m);
 }
 
@@ -127,7 +184,7 @@ gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size
 
 static void test_no_memory(void **state)
 {
-	static const uint8_t key[TLS_AEAD_KEY_BYTES] = {1};
+	static const uint8_t key[TLS_AEAD_KEY_MAX] = {1};
 	static const int expected[] = {RSTUN_E_NOMEM, RSTUN_E_NOMEM, RSTUN_E_FAILED, 0};
 
 	(void)state;
@@ -136,7 +193,7 @@ static void test_no_memory(void **state)
 		int rv;
 
 		countdown = i / 2 + 1;
-		rv = tls_aead_new(&a, key, i % 2);
+		rv = tls_aead_new(&a, TLS_AEAD_CHACHA20_POLY1305, key, i % 2);
 		countdown = 0;
 		assert_int_equal(rv, expected[i / 2]);
 		assert_int_equal(a != NULL, rv == 0);
@@ -150,6 +207,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc8439),
 		cmocka_unit_test(test_rfc9001_a5),
+		cmocka_unit_test(test_aes_gcm),
+		cmocka_unit_test(test_aes_mask),
 #ifdef HAVE_LIBGCRYPT
 		cmocka_unit_test(test_no_memory),
 #endif
