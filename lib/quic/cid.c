@@ -51,18 +51,22 @@ int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *dat
 	return 0;
 }
 
-static struct cid_entry *find_entry(const struct cid_table *t, const uint8_t *data, size_t bytes)
+static struct cid_entry *find_entry(struct cid_table *t, const uint8_t *data, size_t bytes)
 {
 	struct cid_entry key;
 	void **node;
 
+	if (t->last && t->last->bytes == bytes && memcmp(t->last->data, data, bytes) == 0)
+		return t->last;
 	if (!make_key(&key, data, bytes))
 		return NULL;
 	node = tfind(&key, (void *const *)&t->root, compare);
+	if (node)
+		t->last = *node;
 	return node ? *node : NULL;
 }
 
-void *cid_table_find(const struct cid_table *t, const uint8_t *data, size_t bytes)
+void *cid_table_find(struct cid_table *t, const uint8_t *data, size_t bytes)
 {
 	struct cid_entry *e = find_entry(t, data, bytes);
 
@@ -71,6 +75,8 @@ void *cid_table_find(const struct cid_table *t, const uint8_t *data, size_t byte
 
 static void remove_entry(struct cid_table *t, struct cid_entry *e)
 {
+	if (t->last == e)
+		t->last = NULL;
 	tdelete(e, &t->root, compare);
 	LIST_REMOVE(e, link);
 	free(e);

@@ -22,13 +22,14 @@ LIST_HEAD(cid_list, cid_entry); /* the entries of one owner */
 
 struct cid_table {
 	void *root;
+	struct cid_entry *last; /* found: packets of a connection come in rows */
 };
 
 /* 0, RSTUN_E_NOMEM, or RSTUN_E_ALREADY_EXISTS when the ID leads somewhere. */
 int cid_table_add(struct cid_table *t, struct cid_list *list, const uint8_t *data, size_t bytes,
 		  void *owner);
 /* The owner, or NULL. */
-void *cid_table_find(const struct cid_table *t, const uint8_t *data, size_t bytes);
+void *cid_table_find(struct cid_table *t, const uint8_t *data, size_t bytes);
 void cid_table_remove(struct cid_table *t, const uint8_t *data, size_t bytes);
 /* Removes every entry of the list. */
 void cid_table_remove_all(struct cid_table *t, struct cid_list *list);
