@@ -48,14 +48,14 @@ class Veth(Link):
 
 class Emulated(Link):
     """A line with a rate, a delay and losses. `rtt_ms` is that of an empty line; the queue before
-    it holds what the line carries in a round trip."""
+    it holds what the line carries in that time, or in `queue_ms`."""
 
     address = "10.89.0.2"
     stretch = 3  # round trips are long here, and figures are made of many
 
-    def __init__(self, program, seed, mbit, rtt_ms, loss=0, burst=1):
+    def __init__(self, program, seed, mbit, rtt_ms, queue_ms=None, loss=0, burst=1):
         super().__init__(Namespace("near"), Namespace("far"))
-        queue = int(mbit * 1e6 / 8 * rtt_ms / 1e3)
+        queue = int(mbit * 1e6 / 8 * (queue_ms or rtt_ms) / 1e3)
         self.emulator = Daemon(
             WITH_US + [program, str(self.near.pid), str(self.far.pid), "--mbit", str(mbit),
                        "--delay-ms", str(rtt_ms / 2), "--loss", str(loss), "--burst", str(burst),
@@ -72,6 +72,9 @@ EMULATED = {
     "200m": {"mbit": 200, "rtt_ms": 40, "loss": 1},
     "50m": {"mbit": 50, "rtt_ms": 160, "loss": 3},
     "50m-clean": {"mbit": 50, "rtt_ms": 40},
+    "50m-shallow": {"mbit": 50, "rtt_ms": 40, "queue_ms": 8},
+    "20m-bloat": {"mbit": 20, "rtt_ms": 40, "queue_ms": 500},
+    "100m-bursts": {"mbit": 100, "rtt_ms": 60, "loss": 2, "burst": 8},
 }
 TEXTS = {
     "lo": "loopback",
@@ -79,6 +82,9 @@ TEXTS = {
     "200m": "200 Mbit/s, 40 ms, 1 % loss",
     "50m": "50 Mbit/s, 160 ms, 3 % loss",
     "50m-clean": "50 Mbit/s, 40 ms",
+    "50m-shallow": "50 Mbit/s, 40 ms, a queue of 8 ms",
+    "20m-bloat": "20 Mbit/s, 40 ms, a queue of 500 ms",
+    "100m-bursts": "100 Mbit/s, 60 ms, 2 % lost in bursts of 8",
 }
 
 

@@ -12,9 +12,11 @@ METRICS = {
     "gbit_s": ("Gbit/s", True, 2),
     "mbit_s": ("Mbit/s", True, 1),
     "jain": ("Jain", True, 3),
+    "share_percent": ("% of both", True, 0),
     "cpu_s_per_gb": ("CPU s/GB", False, 2),
     "p50_us": ("us", False, 0),
     "p99_us": ("us", False, 0),
+    "cpu_us": ("CPU us", False, 0),
     "p50_ms": ("ms", False, 2),
     "p99_ms": ("ms", False, 2),
     "per_s": ("1/s", True, 0),
@@ -42,9 +44,9 @@ class Run:
         self.quick = quick
         self.limit = limit(20 + 4 * (seconds + warm))
 
-    def command(self, verb, *args, seconds=None, warm=None):
+    def command(self, verb, *args, entry=None, seconds=None, warm=None):
         return self.stage.link.command("near", [
-            self.stage.tool("load"), verb, self.peer.entry, *map(str, args),
+            self.stage.tool("load"), verb, entry or self.peer.entry, *map(str, args),
             "--seconds", str(seconds or self.seconds),
             "--warm", str(self.warm if warm is None else warm), "--limit", str(self.limit)])
 
@@ -52,8 +54,12 @@ class Run:
         """Runs tests/bench/load on the near side, against the entry; returns its result."""
         return result(verb, self.command(verb, *args, **times), self.limit + 5)
 
-    def start_peer(self, udp=False):
-        self.peer.start()
+    def start_peer(self, udp=False, mappings=1):
+        if mappings > 1:
+            self.peer.start_server()
+            self.peer.start_client(mappings)
+        else:
+            self.peer.start()
         try:
             self.load("wait", *(["--udp"] if udp else []))
         except LoadFailed as failure:
@@ -129,6 +135,34 @@ def rtt_beside_bulk(run):
     return figures
 
 
+def beside_tcp(run):
+    """One flow through the tunnel while one of TCP (the system's congestion control) takes what it
+    can of the same line, past the tunnel."""
+    run.start_peer()
+    flow = beside(run, f"{run.stage.link.address}:{run.peer.upstream}")
+    try:
+        ours = run.load("bulk")["mbit_s"]
+        theirs = other_rate(run, flow)
+    finally:
+        flow.kill()
+        flow.wait()
+    return {"share_percent": 100 * ours / (ours + theirs), "mbit_s": ours + theirs}
+
+
+def beside(run, entry):
+    """A bulk load of its own process."""
+    return subprocess.Popen(run.command("bulk", entry=entry), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def other_rate(run, process):
+    """Of a load beside, at its end, in Mbit/s."""
+    out, err = process.communicate(timeout=run.limit)
+    if process.returncode != 0:
+        raise LoadFailed(f"the flow beside it: {err.strip()}")
+    return json.loads(out)["mbit_s"]
+
+
 def short(run, at_once=100):
     run.start_peer()
     got = run.load("short", "--flows", at_once)
@@ -147,13 +181,49 @@ def hold(run, flows=1000):
     flows = flows // 5 if run.quick else flows
     run.start_peer()
     idle = memory_kib(run.peer.ends)
+    holder = hold_flows(run, flows)
+    held = memory_kib(run.peer.ends)
+    holder.process.stdin.close()
+    return {"idle_mib": idle / 1024, "flow_kib": (held - idle) / flows}
+
+
+def hold_flows(run, flows):
+    """That many idle flows, for as long as its standard input is open."""
     holder = run.stage.start("near", [run.stage.tool("load"), "hold", run.peer.entry, "--flows",
                                       flows, "--limit", run.limit], "load hold",
                              stdin=subprocess.PIPE)
     holder.wait_log("held", timeout=run.limit)
-    held = memory_kib(run.peer.ends)
-    holder.process.stdin.close()
-    return {"idle_mib": idle / 1024, "flow_kib": (held - idle) / flows}
+    return holder
+
+
+def rtt_among(run, flows=0, mappings=1):
+    """Round trips of one flow among idle ones and idle mappings (a session each): if what there is
+    costs what is used nothing, the curve is flat."""
+    run.start_peer(mappings=mappings)
+    if flows:
+        hold_flows(run, flows)
+    before = cpu_seconds(run.peer.ends)
+    got = run.load("rtt", "--bytes", 64)
+    trips = got["count"] * (1 + run.warm / run.seconds)
+    return {"cpu_us": (cpu_seconds(run.peer.ends) - before) / trips * 1e6, **round_trips(got)}
+
+
+def sessions(run, workers, count=8):
+    """A flow in each of some sessions, upward. The server's worker threads get a fifth of a
+    processor each, so that they are what limits, wherever all this runs: two should do twice as
+    much as one."""
+    peer = run.peer
+    peer.workers = workers
+    peer.start_server()
+    run.stage.slow_down(peer.server, "worker-", 20)
+    peer.start_client(mappings=count)
+    flows = [beside(run, f"{peer.entry_host}:{peer.entry_port + i}") for i in range(count)]
+    try:
+        return rates(sum(other_rate(run, flow) for flow in flows))
+    finally:
+        for flow in flows:
+            flow.kill()
+            flow.wait()
 
 
 def logins(run, count=1000):

@@ -78,6 +78,8 @@ class Rstund(Peer):
     name = "rstund"
     variable = "RSTUND"
     password = "bench-password"
+    congestion = "bbr"
+    workers = 1
 
     def mappings(self, count):
         """The entry, or `count` ports of which it is the first."""
@@ -90,7 +92,8 @@ class Rstund(Peer):
         self.server = self.stage.start(
             "far", [self.program, "server", "-a", f"{self.address}:{self.port}", "-t",
                     self.upstream, "-u", self.upstream, "--password-file", secret, "--state-dir",
-                    os.path.join(self.stage.directory, "server")], "rstund server", ready=True)
+                    os.path.join(self.stage.directory, "server"), "--congestion",
+                    self.congestion, "-w", self.workers], "rstund server", ready=True)
         self.server.wait_ready()
 
     def start_client(self, mappings=1):
@@ -99,13 +102,23 @@ class Rstund(Peer):
             "near", [self.program, "client", "-a", f"{self.address}:{self.port}", "-t",
                      self.mappings(mappings), *udp, "--password-file",
                      os.path.join(self.stage.directory, "password"), "--state-dir",
-                     os.path.join(self.stage.directory, "client"), "-e", self.stage.cipher],
-            "rstund client", ready=True)
+                     os.path.join(self.stage.directory, "client"), "-e", self.stage.cipher,
+                     "--congestion", self.congestion, "-w", self.workers], "rstund client",
+            ready=True)
         self.client.wait_ready(60)
 
     def start(self):
         self.start_server()
         self.start_client()
+
+
+class Cubic(Rstund):
+    """What rstund would do with another congestion control than its own."""
+    name = congestion = "cubic"
+
+
+class Reno(Rstund):
+    name = congestion = "reno"
 
 
 class Original(Rstund):
@@ -324,5 +337,5 @@ class Rusnel(Peer):
                      f"{self.address}:{self.port}", remote, remote + "/udp"], "rusnel client")
 
 
-PEERS = {peer.name: peer for peer in (Rstund, Original, Ssh, Stunnel, Frp, Chisel, Rathole,
-                                      Hysteria, Rusnel, Direct, Raw)}
+PEERS = {peer.name: peer for peer in (Rstund, Cubic, Reno, Original, Ssh, Stunnel, Frp, Chisel,
+                                      Rathole, Hysteria, Rusnel, Direct, Raw)}

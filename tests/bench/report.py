@@ -92,12 +92,11 @@ def plots(rows, figures, peers, directory):
         bars = [(peer, value) for peer, value in bars if value is not None]
         if not bars:
             continue
-        figure, axes = pyplot.subplots(figsize=(7, 0.5 + 0.4 * len(bars)))
+        figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.3 * len(bars)), layout="constrained")
         axes.barh([peer for peer, _ in bars], [value for _, value in bars])
         axes.invert_yaxis()
         axes.set_title(f"{row.id}: {row.title}")
         axes.set_xlabel(METRICS[row.metric][0])
-        figure.tight_layout()
         figure.savefig(os.path.join(directory, f"{row.id}.svg"))
         pyplot.close(figure)
         made += 1

@@ -41,7 +41,7 @@ class Case:
     @property
     def needs_root(self):
         """For namespaces, or to read what others' memory is."""
-        return self.link != "lo" or self.load in ("hold", "logins")
+        return self.link != "lo" or self.load in ("hold", "logins", "sessions")
 
     def run(self, run):
         return getattr(loads, self.load)(run, **dict(self.arguments))
@@ -96,6 +96,44 @@ def datagrams():
     return rows
 
 
+def congestion():
+    """What the choice of the congestion control is made of (tests/bench/README.md)."""
+    peers = ("rstund", "cubic", "reno", "original", "ssh")
+    rows = []
+    for link, what in (("1500", "LAN"), ("200m", "random loss"), ("50m", "long, random loss"),
+                       ("100m-bursts", "bursts of loss"), ("50m-shallow", "a short queue"),
+                       ("20m-bloat", "a long queue")):
+        rows.append(Row(f"C1.{link}", f"one flow: {what}", bulk(link, AES, 1, "up"), "mbit_s", (),
+                        peers))
+    rows.append(Row("C2", "round trip beside a bulk flow, a long queue, p50",
+                    Case("20m-bloat", AES, "rtt_beside_bulk"), "p50_ms", (), peers))
+    for link, what in (("50m-clean", "a queue of a round trip"), ("50m-shallow", "a short queue"),
+                       ("20m-bloat", "a long queue")):
+        case = Case(link, AES, "beside_tcp")
+        rows.append(Row(f"C3.{link}", f"share beside a TCP flow (CUBIC): {what}", case,
+                        "share_percent", (), peers))
+        rows.append(Row(f"C3.{link}.sum", "both together", case, "mbit_s", (), peers))
+    return rows
+
+
+def scale():
+    """What there is beside must not cost what is used; workers share load."""
+    rows = []
+    for name, what, counts in (("flows", "idle flows", (1, 100, 1000, 10000)),
+                               ("mappings", "mappings", (1, 10, 100, 1000))):
+        for count in counts:
+            case = Case("lo", AES, "rtt_among", ((name, count),))
+            title = f"TCP round trip among {count} {what}"
+            rows.append(Row(f"K1.{name}.{count}", f"{title}: CPU", case, "cpu_us", (), ("rstund",)))
+            rows.append(Row(f"K1.{name}.{count}.p50", f"{title}, p50", case, "p50_us", (),
+                            ("rstund",)))
+    for workers in (1, 2):
+        rows.append(Row(f"K2.{workers}", f"8 sessions, workers: {workers}, a fifth of a processor "
+                        "each", Case("lo", AES, "sessions", (("workers", workers),)), "gbit_s",
+                        () if workers == 1 else (Goal(">=", 1.8, "row K2.1"),), ("rstund",)))
+    return rows
+
+
 HOLD = Case("lo", CHACHA, "hold")
 LOGINS = Case("lo", CHACHA, "logins")
 LOSSY = bulk("200m", AES, 1, "up")
@@ -137,6 +175,8 @@ ROWS = [
         (Goal("<=", 45),), ("rstund", "original")),
     Row("S16", "S1.up against the raw pump", bulk("1500", AES, 1, "up"), "gbit_s",
         (Goal(">=", 0.6, "raw"),), ("rstund", "raw")),
+    *scale(),
+    *congestion(),
 ]
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """One run's programs on one link, and what the system knows about them."""
+import glob
 import os
 import re
 import tempfile
 
 from harness.daemon import Daemon
 
+CGROUP_CPU = "/sys/fs/cgroup/cpu"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -15,6 +17,7 @@ class Stage:
         self.cipher = cipher
         self.tools = tools
         self.daemons = []
+        self.groups = []  # folders of cgroups
         self.held = tempfile.TemporaryDirectory(prefix="rstund-bench-")
         self.directory = self.held.name
 
@@ -33,9 +36,26 @@ class Stage:
             file.write(text)
         return path
 
+    def slow_down(self, daemon, threads, percent):
+        """Each of its threads with such a name gets `percent` of a processor (the cpu controller
+        of cgroups, version 1)."""
+        for folder in glob.glob(f"/proc/{daemon.pid}/task/*"):
+            with open(folder + "/comm", encoding="ascii") as file:
+                if not file.read().startswith(threads):
+                    continue
+            group = f"{CGROUP_CPU}/rstund-bench-{os.path.basename(folder)}"
+            os.mkdir(group)
+            self.groups.append(group)
+            for name, value in (("cpu.cfs_period_us", 5000), ("cpu.cfs_quota_us", 50 * percent),
+                                ("tasks", os.path.basename(folder))):
+                with open(f"{group}/{name}", "w", encoding="ascii") as file:
+                    file.write(str(value))
+
     def close(self):
         for daemon in reversed(self.daemons):
             daemon.discard()
+        for group in self.groups:
+            os.rmdir(group)
         self.held.cleanup()
 
 
