@@ -296,10 +296,11 @@ static void set_now(struct quic_conn *c, uint64_t now_ns)
 void quic_conn_read(struct quic_conn *c, const struct address *local, const struct address *remote,
 		    unsigned ecn, const uint8_t *data, size_t bytes, uint64_t now_ns)
 {
-	struct address l = *local, r = *remote;
+	/* ngtcp2 only reads them. */
 	ngtcp2_path path = {
-		.local = {.addr = &l.sa, .addrlen = l.len},
-		.remote = {.addr = &r.sa, .addrlen = r.len},
+		.local = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&local->sa, .addrlen = local->len},
+		.remote = {.addr = (ngtcp2_sockaddr *)(uintptr_t)&remote->sa,
+			   .addrlen = remote->len},
 	};
 	ngtcp2_pkt_info pi = {.ecn = (uint8_t)ecn};
 	int rv;

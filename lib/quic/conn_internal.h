@@ -165,6 +165,11 @@ struct quic_conn {
 	uint64_t key_update_ns;	      /* when the next hourly key update is due */
 	bool ack_progress;	      /* stream bytes were acknowledged since the last look */
 
+	/* pacing, see conn_write.c */
+	int64_t last_sent_id;	 /* the stream that sent last, */
+	uint64_t alone_since_ns; /* and since when nothing else has */
+	size_t burst_bytes;	 /* sent since the pacer was told */
+
 	uint8_t close_packet[1280]; /* kept by the host for the closing period */
 	size_t close_packet_bytes;
 };

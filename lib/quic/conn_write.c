@@ -13,6 +13,9 @@
 
 #define BATCH_BYTES 65000u	 /* one GSO send; below the largest UDP payload */
 #define BATCH_PACKETS 64u	 /* UDP_MAX_SEGMENTS of older kernels */
+#define BURST_BYTES (5 * BATCH_BYTES)
+#define BURST_NS (CLOCK_NS_PER_S / 4000)
+#define ALONE_NS (CLOCK_NS_PER_S / 50)
 #define BLACK_HOLE_MIN_NS (2 * CLOCK_NS_PER_S)
 #define SMALL_FOR_NS (600 * CLOCK_NS_PER_S)
 #define WRITE_IOV 16
@@ -24,6 +27,10 @@ static void stream_sent(struct quic_stream *s, size_t n, bool whole)
 	s->announced = true;
 	s->tx_sent += n;
 	s->conn->tx_unacked += n;
+	if (s->id != s->conn->last_sent_id) {
+		s->conn->last_sent_id = s->id;
+		s->conn->alone_since_ns = s->conn->now_ns;
+	}
 	if (whole && s->tx_finish && s->tx_sent == s->tx.end)
 		s->tx_fin_sent = true;
 	s->quantum = n < s->quantum ? s->quantum - n : 0;
@@ -47,6 +54,7 @@ static ngtcp2_ssize write_datagrams(struct quic_conn *c, ngtcp2_path *path, ngtc
 
 		if (n == 0)
 			break;
+		c->alone_since_ns = c->now_ns;
 		result = n;
 		if (n != NGTCP2_ERR_WRITE_MORE)
 			break;
@@ -244,6 +252,30 @@ static void watch_black_hole(struct quic_conn *c)
 		send_small(c);
 }
 
+/* ---- pacing ---- */
+
+/* What may go out before the pacer is told: a quarter of a millisecond's worth. One wake-up then
+ * sends several batches where a batch takes less than that, and the peer finds several in one; both
+ * together are an eighth of the CPU time of a bulk flow at MTU 1500. Only while one stream sends:
+ * what others have to say would stand behind it. */
+static size_t burst_limit(const struct quic_conn *c)
+{
+	ngtcp2_conn_info info;
+	uint64_t bytes;
+
+	if (c->now_ns - c->alone_since_ns < ALONE_NS)
+		return 0;
+	ngtcp2_conn_get_conn_info2(c->ng, &info);
+	bytes = info.smoothed_rtt > 0 ? info.cwnd * BURST_NS / info.smoothed_rtt : 0;
+	return bytes < BURST_BYTES ? (size_t)bytes : BURST_BYTES;
+}
+
+static void burst_end(struct quic_conn *c)
+{
+	c->burst_bytes = 0;
+	ngtcp2_conn_update_pkt_tx_time(c->ng, c->now_ns);
+}
+
 bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now_ns)
 {
 	ngtcp2_path_storage ps;
@@ -288,7 +320,9 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 		quic_conn_fail(c, (int)n);
 		return c->close_requested && !c->ended && write_close(c, batch);
 	}
-	ngtcp2_conn_update_pkt_tx_time(c->ng, c->now_ns);
+	c->burst_bytes += (size_t)n;
+	if (n == 0 || c->burst_bytes >= burst_limit(c))
+		burst_end(c);
 	if (n == 0)
 		return false;
 	batch->bytes = (size_t)n;
