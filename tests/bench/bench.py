@@ -39,7 +39,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="contrib/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=SRCDIR + "/build/plain", help="the build tree")
-    parser.add_argument("--rows", help="rows to measure: S1,S7.p99 (all)")
+    parser.add_argument("--rows", help="rows to measure: S1,S7.p99,C (all)")
     parser.add_argument("--peers", help="peers beside rstund: ssh,direct (all there are)")
     parser.add_argument("--quick", action="store_true", help="one short repetition")
     parser.add_argument("--repetitions", type=int, help="of each run (5; quick: 1)")

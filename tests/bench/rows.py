@@ -181,11 +181,12 @@ ROWS = [
 
 
 def choose(text):
-    """Rows by their ids or the beginnings of them up to a point: "S1,S7.p99". ValueError names
-    what there is not."""
+    """Rows by their ids, the beginnings of them up to a point, or their letter: "S1,S7.p99,C".
+    ValueError names what there is not."""
     chosen = []
     for name in text.split(","):
-        found = [row for row in ROWS if row.id == name or row.id.startswith(name + ".")]
+        found = [row for row in ROWS if row.id == name or row.id.startswith(name + ".")
+                 or row.id[0] == name]
         if not found:
             raise ValueError(f"no row {name!r}; there are {', '.join(row.id for row in ROWS)}")
         chosen += [row for row in found if row not in chosen]

@@ -103,6 +103,7 @@ def test_rows():
         for goal in row.goals:
             assert not goal.of or goal.of in row.peers or goal.of[len("row "):] in ids, row.id
     assert [row.id for row in rows.choose("S7,S1.up")] == ["S1.up", "S7.p50", "S7.p99"]
+    assert {row.id[0] for row in rows.choose("C,K")} == {"C", "K"}
 
 
 @pytest.mark.parametrize("args, said", [

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a bulk flow uses a line with a rate and a queue, in fake time: what it sends at once, and what
- * losses that say nothing leave of it.
+ * How a bulk flow uses a line with a rate and a queue, in fake time: what it sends at once, and
+ * what losses that say nothing leave of it.
  */
 #include "quic_rig.h"
 
