@@ -3,8 +3,8 @@
  * The AEADs of QUIC's cipher suites (RFC 9001 section 5.3) and their header masks (sections 5.4.3,
  * 5.4.4) by libgcrypt: at the size of a packet it is about three times as fast as GnuTLS with
  * ChaCha20-Poly1305, and with AES-GCM by an eighth where the processor has VAES, else as fast.
- * Where libgcrypt is missing tls_aead_available() is false and GnuTLS does the work. A context
- * belongs to one thread.
+ * Where libgcrypt is missing, or in FIPS mode, tls_aead_available() is false and GnuTLS does the
+ * work. A context belongs to one thread.
  */
 #pragma once
 
