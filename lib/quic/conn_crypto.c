@@ -110,10 +110,10 @@ static int install(ngtcp2_conn *ng, const struct suite *suite, ngtcp2_encryption
 	const size_t iv = TLS_AEAD_NONCE_BYTES, secret_bytes = suite->secret_bytes;
 	bool handshake = level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE;
 	struct keys k;
-	int rv;
+	int rv = derive(&k, suite, &ngtcp2_conn_get_crypto_ctx2(ng)->md, secret);
 
-	if (derive(&k, suite, &ngtcp2_conn_get_crypto_ctx2(ng)->md, secret) != 0)
-		return -1;
+	if (rv != 0)
+		goto wipe;
 	if (handshake && rx)
 		rv = ngtcp2_conn_install_rx_handshake_key(ng, &k.aead, k.iv, iv, &k.mask);
 	else if (handshake)
@@ -126,6 +126,7 @@ static int install(ngtcp2_conn *ng, const struct suite *suite, ngtcp2_encryption
 						&k.mask);
 	if (rv != 0)
 		keys_free(&k);
+wipe:
 	gnutls_memset(&k, 0, sizeof(k));
 	return rv;
 }

@@ -296,9 +296,9 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 	}
 	watch_black_hole(c);
 	mtu = ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ng);
-	/* What the pacer sends in a millisecond, at least two packets. Not more: in a full queue most
-	 * of a burst is lost, and a flow that is paced in bursts of ten gets a third of its share
-	 * beside one of TCP. */
+	/* What the pacer sends in a millisecond, at least two packets (with BBR; the library has ten
+	 * for the others). Not more: in a full queue most of a burst is lost, and a flow that is
+	 * paced in bursts of ten gets a third of its share beside one of TCP. */
 	quantum = ngtcp2_conn_get_send_quantum2(c->ng);
 	packets = (quantum < BATCH_BYTES ? quantum : BATCH_BYTES) / mtu;
 	if (packets == 0)
@@ -321,7 +321,8 @@ bool quic_conn_write(struct quic_conn *c, struct quic_batch *batch, uint64_t now
 		return c->close_requested && !c->ended && write_close(c, batch);
 	}
 	c->burst_bytes += (size_t)n;
-	if (n == 0 || c->burst_bytes >= burst_limit(c))
+	/* An attempt with nothing to send would count as limited by the application. */
+	if (n == 0 || TAILQ_EMPTY(&c->send) || c->burst_bytes >= burst_limit(c))
 		burst_end(c);
 	if (n == 0)
 		return false;

@@ -164,12 +164,11 @@ def choose_rows(parser, args):
         rows = choose(args.rows) if args.rows else list(ROWS)
     except ValueError as error:
         parser.error(str(error))
-    if links.may_make_namespaces():
-        return rows, []
-    possible = [row for row in rows if not row.case.needs_root]
+    root = links.may_make_namespaces()
+    possible = [row for row in rows if row.case.possible and (root or not row.case.needs_root)]
     if not possible:
-        parser.error("these rows need root")
-    return possible, [row.id for row in rows if row.case.needs_root]
+        parser.error("these rows need root" + (" and cgroups of version 1" if root else ""))
+    return possible, [row.id for row in rows if row not in possible]
 
 
 def commit():
@@ -193,7 +192,7 @@ def write_report(bench, missing, left):
     lines += report.table(bench.rows, bench.figures, bench.peers)
     lines += [""] + [f"Not measured: {name}: {why}." for name, why in missing.items()]
     if left:
-        lines.append(f"Not measured without root: {', '.join(left)}.")
+        lines.append(f"Not measured without root, or cgroups of version 1: {', '.join(left)}.")
     for (case, peer), why in bench.figures.failed.items():
         lines.append(f"Failed: {peer}, {case}: {(why.splitlines() or ['?'])[0]}")
     text = "\n".join(lines).rstrip() + "\n"

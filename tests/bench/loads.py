@@ -146,6 +146,8 @@ def beside_tcp(run):
     finally:
         flow.kill()
         flow.wait()
+    if not ours + theirs:
+        raise LoadFailed("nothing came through")
     return {"share_percent": 100 * ours / (ours + theirs), "mbit_s": ours + theirs}
 
 
@@ -216,9 +218,12 @@ def sessions(run, workers, count=8):
     peer.workers = workers
     peer.start_server()
     run.stage.slow_down(peer.server, "worker-", 20)
+    if len(run.stage.groups) != workers:
+        raise LoadFailed(f"{len(run.stage.groups)} worker threads, not {workers}")
     peer.start_client(mappings=count)
-    flows = [beside(run, f"{peer.entry_host}:{peer.entry_port + i}") for i in range(count)]
+    flows = []
     try:
+        flows += [beside(run, f"{peer.entry_host}:{peer.entry_port + i}") for i in range(count)]
         return rates(sum(other_rate(run, flow) for flow in flows))
     finally:
         for flow in flows:

@@ -4,8 +4,10 @@
 Rows that differ only in the figure they read share their runs. To add one: a Row here.
 """
 import dataclasses
+import os
 
 import loads
+from stage import CGROUP_CPU
 
 AES, CHACHA = "aes-128-gcm", "chacha20-poly1305"
 TCP_PEERS = ("rstund", "original", "ssh", "stunnel", "frp", "chisel", "rathole", "hysteria",
@@ -42,6 +44,10 @@ class Case:
     def needs_root(self):
         """For namespaces, or to read what others' memory is."""
         return self.link != "lo" or self.load in ("hold", "logins", "sessions")
+
+    @property
+    def possible(self):
+        return self.load != "sessions" or os.path.isdir(CGROUP_CPU)
 
     def run(self, run):
         return getattr(loads, self.load)(run, **dict(self.arguments))

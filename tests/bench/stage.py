@@ -43,7 +43,7 @@ class Stage:
             with open(folder + "/comm", encoding="ascii") as file:
                 if not file.read().startswith(threads):
                     continue
-            group = f"{CGROUP_CPU}/rstund-bench-{os.path.basename(folder)}"
+            group = f"{CGROUP_CPU}/rstund-bench-{os.getpid()}-{os.path.basename(folder)}"
             os.mkdir(group)
             self.groups.append(group)
             for name, value in (("cpu.cfs_period_us", 5000), ("cpu.cfs_quota_us", 50 * percent),
@@ -52,11 +52,13 @@ class Stage:
                     file.write(str(value))
 
     def close(self):
-        for daemon in reversed(self.daemons):
-            daemon.discard()
-        for group in self.groups:
-            os.rmdir(group)
-        self.held.cleanup()
+        try:
+            for daemon in reversed(self.daemons):
+                daemon.discard()
+        finally:
+            for group in self.groups:
+                os.rmdir(group)
+            self.held.cleanup()
 
 
 # ---- processes ----
