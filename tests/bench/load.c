@@ -36,7 +36,8 @@ static const struct option options[] = {
 	{"limit", required_argument, NULL, 'l'},   {"flows", required_argument, NULL, 'f'},
 	{"bytes", required_argument, NULL, 'b'},   {"mbit", required_argument, NULL, 'm'},
 	{"down", no_argument, NULL, 'd'},	   {"udp", no_argument, NULL, 'u'},
-	{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
+	{"cubic", no_argument, NULL, 'c'},	   {"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static void usage(FILE *to)
@@ -51,6 +52,7 @@ static void usage(FILE *to)
 	      "  --bytes N    of a message or datagram (64)\n"
 	      "  --mbit N     datagrams offered, Mbit/s (100)\n"
 	      "  --down       bulk: toward the side that connects\n"
+	      "  --cubic      TCP's congestion control, instead of the system's\n"
 	      "  --udp        wait, rtt: a datagram instead of a connection\n",
 	      to);
 }
@@ -90,6 +92,8 @@ static void parse(struct load_options *o, int argc, char **argv)
 			o->down = true;
 		else if (c == 'u')
 			o->udp = true;
+		else if (c == 'c')
+			o->cubic = true;
 		else {
 			usage(c == 'h' ? stdout : stderr);
 			exit(c == 'h' ? 0 : 2);

@@ -50,6 +50,7 @@ struct load_options {
 	size_t bytes;	  /* of a message or datagram */
 	double mbit_s;	  /* offered */
 	bool down, udp;
+	bool cubic; /* for what it sends by TCP */
 };
 
 /* ---- verbs: exit status; the result is one line of JSON on stdout ---- */

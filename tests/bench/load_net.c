@@ -71,6 +71,8 @@ int load_connect(const struct load_options *o, int type, bool nonblocking)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	else
 		load_large_buffers(fd);
+	if (o->cubic && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
+		goto failed;
 	if (type == SOCK_DGRAM)
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (type == SOCK_STREAM && o->address.sa.sa_family == AF_INET &&

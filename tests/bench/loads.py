@@ -136,10 +136,10 @@ def rtt_beside_bulk(run):
 
 
 def beside_tcp(run):
-    """One flow through the tunnel while one of TCP (the system's congestion control) takes what it
-    can of the same line, past the tunnel."""
+    """One flow through the tunnel while one of TCP with CUBIC takes what it can of the same line,
+    past the tunnel."""
     run.start_peer()
-    flow = beside(run, f"{run.stage.link.address}:{run.peer.upstream}")
+    flow = beside(run, f"{run.stage.link.address}:{run.peer.upstream}", "--cubic")
     try:
         ours = run.load("bulk")["mbit_s"]
         theirs = other_rate(run, flow)
@@ -151,9 +151,9 @@ def beside_tcp(run):
     return {"share_percent": 100 * ours / (ours + theirs), "mbit_s": ours + theirs}
 
 
-def beside(run, entry):
+def beside(run, entry, *args):
     """A bulk load of its own process."""
-    return subprocess.Popen(run.command("bulk", entry=entry), stdin=subprocess.DEVNULL,
+    return subprocess.Popen(run.command("bulk", *args, entry=entry), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
