@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is put on a tunnel, and what is read off it. A load is a function of a run; it returns its
 figures by name (METRICS says what they are)."""
+import contextlib
 import json
 import subprocess
 
@@ -122,16 +123,10 @@ def round_trips(got):
 def rtt_beside_bulk(run):
     """Round trips while one flow of the same mapping carries what it can, upward."""
     run.start_peer()
-    beside = subprocess.Popen(
-        run.command("bulk", seconds=run.limit), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with beside(run, run.peer.entry, seconds=run.limit) as flow:
         figures = round_trips(run.load("rtt", warm=run.warm + 1))
-        if beside.poll() is not None:
+        if flow.poll() is not None:
             raise LoadFailed("the bulk flow beside it ended early")
-    finally:
-        beside.kill()
-        beside.wait()
     return figures
 
 
@@ -139,22 +134,25 @@ def beside_tcp(run):
     """One flow through the tunnel while one of TCP with CUBIC takes what it can of the same line,
     past the tunnel."""
     run.start_peer()
-    flow = beside(run, f"{run.stage.link.address}:{run.peer.upstream}", "--cubic")
-    try:
+    with beside(run, f"{run.stage.link.address}:{run.peer.upstream}", "--cubic") as flow:
         ours = run.load("bulk")["mbit_s"]
         theirs = other_rate(run, flow)
-    finally:
-        flow.kill()
-        flow.wait()
     if not ours + theirs:
         raise LoadFailed("nothing came through")
     return {"share_percent": 100 * ours / (ours + theirs), "mbit_s": ours + theirs}
 
 
-def beside(run, entry, *args):
-    """A bulk load of its own process."""
-    return subprocess.Popen(run.command("bulk", *args, entry=entry), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def beside(run, entry, *args, seconds=None):
+    """A bulk load as a process of its own, gone at the end of the block."""
+    process = subprocess.Popen(run.command("bulk", *args, entry=entry, seconds=seconds),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def other_rate(run, process):
@@ -221,14 +219,10 @@ def sessions(run, workers, count=8):
     if len(run.stage.groups) != workers:
         raise LoadFailed(f"{len(run.stage.groups)} worker threads, not {workers}")
     peer.start_client(mappings=count)
-    flows = []
-    try:
-        flows += [beside(run, f"{peer.entry_host}:{peer.entry_port + i}") for i in range(count)]
+    with contextlib.ExitStack() as stack:
+        flows = [stack.enter_context(beside(run, f"{peer.entry_host}:{peer.entry_port + i}"))
+                 for i in range(count)]
         return rates(sum(other_rate(run, flow) for flow in flows))
-    finally:
-        for flow in flows:
-            flow.kill()
-            flow.wait()
 
 
 def logins(run, count=1000):

@@ -54,8 +54,8 @@ def test_loopback(tmp_path):
 
 @pytest.mark.root
 def test_memory(tmp_path):
-    cells, _ = measure(tmp_path, "S11,S15", "rstund")
-    for row in ("S11.idle", "S15.logins", "S15.session"):
+    cells, _ = measure(tmp_path, "S11,S15,K1.flows.100,K1.mappings.10", "rstund")
+    for row in ("S11.idle", "S15.logins", "S15.session", "K1.flows.100.p50", "K1.mappings.10.p50"):
         assert float(cells[row]["rstund"]) > 0, row
 
 

@@ -125,6 +125,16 @@ def test_nothing_and_half_closed(server, udp):
         assert read_status(fd) == b"0\n"
 
 
+def ask_and_close(c, upstream):
+    """Twenty datagrams that all arrive, and the caller's end of file; what the socket takes."""
+    for i in range(20):
+        c.socket.sendall(frame(bytes([i])))
+    c.socket.shutdown(socket.SHUT_WR)
+    with upstream.changed:
+        assert upstream.changed.wait_for(lambda: len(upstream.received) == 20, limit(30))
+    return c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
 def test_half_closed_and_not_read(server, control, daemon, udp, udp_upstream):
     """More answers than the caller's socket takes: until the flow has been idle, nothing turns.
     What there was room for is whole."""
@@ -133,12 +143,7 @@ def test_half_closed_and_not_read(server, control, daemon, udp, udp_upstream):
     upstream = udp_upstream(answer=lambda data: [data + bytes(9000)] * 100)
     with udp(upstream.address, "slow") as c:
         fd = status_of(c)
-        for i in range(20):
-            c.socket.sendall(frame(bytes([i])))
-        c.socket.shutdown(socket.SHUT_WR)
-        with upstream.changed:
-            assert upstream.changed.wait_for(lambda: len(upstream.received) == 20, limit(30))
-        room = c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        room = ask_and_close(c, upstream)
         for _ in range(2000):
             if control.call("flow.list")["flows"][0]["in_bytes"] > 2 * room:
                 break
@@ -156,12 +161,7 @@ def test_half_closed_and_read_later(server, udp, udp_upstream):
     upstream = udp_upstream(answer=lambda data: [data + bytes(9000)] * 100)
     with udp(upstream.address) as c:
         c.opened()
-        for i in range(20):
-            c.socket.sendall(frame(bytes([i])))
-        c.socket.shutdown(socket.SHUT_WR)
-        with upstream.changed:
-            assert upstream.changed.wait_for(lambda: len(upstream.received) == 20, limit(30))
-        room = c.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        room = ask_and_close(c, upstream)
         got = 0
         while got <= room:
             data = receive(c.socket)
