@@ -11,10 +11,10 @@
  * outside of the library and in every callback but on_log and on_socket.
  *
  * Threads. The library starts none, has no signal handlers, prints nothing and keeps no state
- * outside of contexts, but for what GnuTLS and libgcrypt have, and that a log line about the
- * machine (the kernel refuses UDP offload) is written once. A context with all that it owns belongs
- * to the thread that made it, which must be the one that runs the event_base. Contexts of several
- * threads do not know each other. A call from another thread is an error of the program: it ends it
+ * outside of contexts, but for what its libraries have, and that a log line about the machine (the
+ * kernel refuses UDP offload) is written once. A context with all that it owns belongs to the
+ * thread that made it, which must be the one that runs the event_base. Contexts of several threads
+ * do not know each other. A call from another thread is an error of the program: it ends it
  * (assert) where the library was built without NDEBUG, and is RSTUN_E_WRONG_THREAD, or nothing at
  * all from a function without a result, where it was built with it.
  *

@@ -20,6 +20,7 @@
 #include "rstund/hold.h"
 #include "rstund/process.h"
 #include "rstund/reload.h"
+#include "tls/aead.h"
 #include "tls/credentials.h"
 
 #include <errno.h>
@@ -158,9 +159,9 @@ int daemon_start_greeting(struct daemon *d)
 						       : process_cores();
 	if (d->worker_count > ROLE_WORKERS_MAX)
 		d->worker_count = ROLE_WORKERS_MAX;
-	log_info(&d->log, "rstund", "rstund %s, %s, GnuTLS %s, %u worker%s", params->version,
-		 quic_library_version(), tls_library_version(), d->worker_count,
-		 d->worker_count == 1 ? "" : "s");
+	log_info(&d->log, "rstund", "rstund %s, %s, GnuTLS %s, packets by %s, %u worker%s",
+		 params->version, quic_library_version(), tls_library_version(), tls_aead_library(),
+		 d->worker_count, d->worker_count == 1 ? "" : "s");
 	for (size_t i = 0; i < params->warning_count; i++)
 		log_warn(&d->log, "rstund", "%s", params->warnings[i]);
 	if (daemon_uses_bbr(params) && !quic_library_bbr_patched())

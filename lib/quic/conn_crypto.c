@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packet protection. GnuTLS does the handshake; the keys are derived here (RFC 9001 section 5.1)
- * and libgcrypt encrypts (tls/aead.h). Initial packets, and everything in a build without it,
- * stay with GnuTLS.
+ * and tls/aead.h encrypts. Initial packets, and everything where that is not available, stay with
+ * GnuTLS.
  *
  * ngtcp2 hands its callbacks only the opaque context, so a context of ours is told from one of
  * GnuTLS's by the lowest bit of its pointer (both are allocated, so it is free). Contexts are owned

@@ -57,7 +57,7 @@ enum rpc_daemon_state {
 /* ---- Objects of results ---------------------------------------------------------------------- */
 
 struct rpc_libraries {
-	char *ngtcp2, *gnutls, *libevent, *jansson;
+	char *ngtcp2, *gnutls, *packet_protection, *libevent, *jansson;
 };
 
 struct rpc_daemon_info {

@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See aead.h. Each context is one libgcrypt handle; nothing is shared, so each thread works on its
- * own.
+ * See aead.h. A context is one libgcrypt handle or, for payloads on processors with AVX-512, one of
+ * intel-ipsec-mb; nothing is shared, so each thread works on its own.
  */
 #include "tls/aead.h"
 
 #include "base/error.h"
+#include "tls/aead_imb.h"
 
+#include <gnutls/gnutls.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static char library[64] = "GnuTLS"; /* written by tls_aead_global_init */
+
+const char *tls_aead_library(void)
+{
+	return library;
+}
+
+static void name_library(const char *name, const char *version)
+{
+	snprintf(library, sizeof(library), "%s %s", name, version);
+}
 
 size_t tls_aead_key_bytes(enum tls_aead_suite suite)
 {
@@ -19,7 +34,8 @@ size_t tls_aead_key_bytes(enum tls_aead_suite suite)
 #include <gcrypt.h>
 
 struct tls_aead {
-	gcry_cipher_hd_t handle;
+	gcry_cipher_hd_t handle; /* NULL with imb */
+	struct tls_imb *imb;
 	bool gcm; /* AES: the mask is a block of ECB, and the data's end need not be announced */
 };
 
@@ -32,11 +48,18 @@ bool tls_aead_available(void)
 void tls_aead_global_init(void)
 {
 	/* A program that embeds us may have done it already. */
-	if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
-		return;
-	gcry_check_version(NULL);
-	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
-	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+	if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P)) {
+		gcry_check_version(NULL);
+		gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+		gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+	}
+	tls_imb_global_init();
+	if (!tls_aead_available())
+		name_library("GnuTLS", gnutls_check_version(NULL));
+	else if (tls_imb_usable())
+		name_library("intel-ipsec-mb", tls_imb_version());
+	else
+		name_library("libgcrypt", gcry_check_version(NULL));
 }
 
 static const struct {
@@ -55,6 +78,15 @@ int tls_aead_new(struct tls_aead **ret, enum tls_aead_suite suite, const uint8_t
 	if (!a)
 		return RSTUN_E_NOMEM;
 	a->gcm = suite != TLS_AEAD_CHACHA20_POLY1305;
+	if (!mask && tls_imb_usable()) {
+		a->imb = tls_imb_new(suite, key);
+		if (!a->imb) {
+			free(a);
+			return RSTUN_E_NOMEM;
+		}
+		*ret = a;
+		return 0;
+	}
 	if (gcry_cipher_open(&a->handle, algorithms[suite].cipher,
 			     mask ? algorithms[suite].mask_mode : algorithms[suite].aead_mode,
 			     0) != 0) {
@@ -73,7 +105,8 @@ void tls_aead_free(struct tls_aead *a)
 {
 	if (!a)
 		return;
-	gcry_cipher_close(a->handle); /* wipes */
+	tls_imb_free(a->imb);
+	gcry_cipher_close(a->handle); /* wipes; accepts NULL */
 	free(a);
 }
 
@@ -89,6 +122,10 @@ int tls_aead_seal(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t
 {
 	bool in_place = dest == data;
 
+	if (a->imb) {
+		tls_imb_seal(a->imb, dest, data, bytes, nonce, aad, aad_bytes);
+		return 0;
+	}
 	if (!begin(a, nonce, aad, aad_bytes) ||
 	    gcry_cipher_encrypt(a->handle, dest, bytes, in_place ? NULL : data,
 				in_place ? 0 : bytes) != 0 ||
@@ -107,6 +144,10 @@ int tls_aead_open(struct tls_aead *a, uint8_t *dest, const uint8_t *data, size_t
 	if (bytes < TLS_AEAD_TAG_BYTES)
 		return RSTUN_E_MALFORMED;
 	n = bytes - TLS_AEAD_TAG_BYTES;
+	if (a->imb)
+		return tls_imb_open(a->imb, dest, data, n, nonce, aad, aad_bytes)
+			       ? 0
+			       : RSTUN_E_MALFORMED;
 	memcpy(tag, data + n, sizeof(tag));
 	if (!begin(a, nonce, aad, aad_bytes) ||
 	    gcry_cipher_decrypt(a->handle, dest, n, in_place ? NULL : data, in_place ? 0 : n) != 0)
@@ -143,6 +184,7 @@ bool tls_aead_available(void)
 
 void tls_aead_global_init(void)
 {
+	name_library("GnuTLS", gnutls_check_version(NULL));
 }
 
 int tls_aead_new(struct tls_aead **ret, enum tls_aead_suite suite, const uint8_t *key, bool mask)

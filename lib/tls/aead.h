@@ -3,8 +3,9 @@
  * The AEADs of QUIC's cipher suites (RFC 9001 section 5.3) and their header masks (sections 5.4.3,
  * 5.4.4) by libgcrypt: at the size of a packet it is about three times as fast as GnuTLS with
  * ChaCha20-Poly1305, and with AES-GCM by an eighth where the processor has VAES, else as fast.
- * Where libgcrypt is missing, or in FIPS mode, tls_aead_available() is false and GnuTLS does the
- * work. A context belongs to one thread.
+ * Payloads on a processor with AVX-512 are the work of intel-ipsec-mb, where the build has it
+ * (aead_imb.h): again twice as fast. Where libgcrypt is missing, or in FIPS mode,
+ * tls_aead_available() is false and GnuTLS does all. A context belongs to one thread.
  */
 #pragma once
 
@@ -30,6 +31,9 @@ bool tls_aead_available(void);
 
 /* Once, before threads; tls_global_init does it. */
 void tls_aead_global_init(void);
+
+/* What protects payloads, with its version, as text: "libgcrypt 1.10.1". */
+const char *tls_aead_library(void);
 
 size_t tls_aead_key_bytes(enum tls_aead_suite suite);
 

@@ -11,6 +11,7 @@
 #include "rstund/control/control_server.h"
 #include "rstund/control/show.h"
 #include "rstund/daemon_private.h"
+#include "tls/aead.h"
 #include "tls/credentials.h"
 
 #include <event2/event.h>
@@ -61,6 +62,7 @@ struct answer methods_daemon_info(struct daemon *d, struct call *c)
 		.libraries = {
 			.ngtcp2 = strdup(d->params->ngtcp2),
 			.gnutls = strdup(tls_library_version()),
+			.packet_protection = strdup(tls_aead_library()),
 			.libevent = strdup(event_get_version()),
 			.jansson = strdup(jansson_version_str()),
 		},

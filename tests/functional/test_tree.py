@@ -75,6 +75,8 @@ def test_layers():
 
 @pytest.mark.parametrize("library, folders", [
     ("gnutls/", ("lib/tls", "lib/quic")),
+    ("gcrypt", ("lib/tls",)),
+    ("intel-ipsec-mb", ("lib/tls",)),
     ("jansson", ("lib/rpc", "rstund/control", "rstunctl")),
     ("ngtcp2/", ("lib/quic",)),
     ("ares", ("lib/dns",)),

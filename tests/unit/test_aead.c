@@ -2,21 +2,25 @@
 /*
  * ChaCha20-Poly1305 against the vectors of RFC 8439 section 2.8.2 and RFC 9001 appendix A.5;
  * AES-GCM against test cases 4 and 16 of its specification (McGrew, Viega), its header mask against
- * RFC 9001 appendix A.2; and no memory.
+ * RFC 9001 appendix A.2; and no memory. All of it by libgcrypt and, where this processor has what it
+ * is used for, by intel-ipsec-mb; and that both agree on packets of all sizes.
  */
 #include "tls/aead.h"
 
 #include "base/error.h"
+#include "tls/aead_imb.h"
 
 #ifdef HAVE_LIBGCRYPT
 #include <gcrypt.h>
-#endif
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -149,15 +153,113 @@ static void test_aes_mask(void **state)
 	tls_aead_free(m);
 }
 
+/* ---- both libraries ---- */
+
+bool __real_tls_imb_usable(void);
+bool __wrap_tls_imb_usable(void);
+
+static bool without_imb;
+
+bool __wrap_tls_imb_usable(void)
+{
+	return !without_imb && __real_tls_imb_usable();
+}
+
+static int by_libgcrypt(void **state)
+{
+	(void)state;
+	without_imb = true;
+	return 0;
+}
+
+/* Memory that ends where no access is allowed. */
+static uint8_t *fenced(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t pages = (bytes + page - 1) / page;
+	uint8_t *p = mmap(NULL, (pages + 1) * page, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	assert_int_equal(mprotect(p + pages * page, page, PROT_NONE), 0);
+	return p + pages * page;
+}
+
+/* The same packet by one and by the other, everything at the end of its memory. */
+static void expect_same(struct tls_aead *const a[2], size_t bytes, size_t aad_bytes,
+			uint8_t *const end[4])
+{
+	uint8_t *plain = end[0] - bytes, *sealed = end[1] - bytes - TLS_AEAD_TAG_BYTES;
+	uint8_t *aad = end[2] - aad_bytes, *nonce = end[3] - TLS_AEAD_NONCE_BYTES;
+	uint8_t expected[16384 + TLS_AEAD_TAG_BYTES];
+
+	for (size_t i = 0; i < bytes; i++)
+		plain[i] = (uint8_t)random();
+	for (size_t i = 0; i < aad_bytes; i++)
+		aad[i] = (uint8_t)random();
+	for (size_t i = 0; i < TLS_AEAD_NONCE_BYTES; i++)
+		nonce[i] = (uint8_t)random();
+	assert_int_equal(tls_aead_seal(a[0], expected, plain, bytes, nonce, aad, aad_bytes), 0);
+	assert_int_equal(tls_aead_seal(a[1], sealed, plain, bytes, nonce, aad, aad_bytes), 0);
+	assert_memory_equal(sealed, expected, bytes + TLS_AEAD_TAG_BYTES);
+	for (int i = 0; i < 2; i++) {
+		memcpy(sealed, expected, bytes + TLS_AEAD_TAG_BYTES);
+		assert_int_equal(tls_aead_open(a[i], sealed, sealed, bytes + TLS_AEAD_TAG_BYTES,
+					       nonce, aad, aad_bytes),
+				 0);
+		assert_memory_equal(sealed, plain, bytes);
+		memcpy(sealed, expected, bytes + TLS_AEAD_TAG_BYTES);
+		sealed[(size_t)random() % (bytes + TLS_AEAD_TAG_BYTES)] ^=
+			(uint8_t)(1u << random() % 8);
+		assert_int_equal(tls_aead_open(a[i], sealed, sealed, bytes + TLS_AEAD_TAG_BYTES,
+					       nonce, aad, aad_bytes),
+				 RSTUN_E_MALFORMED);
+	}
+}
+
+static void test_libraries_agree(void **state)
+{
+	uint8_t *const end[] = {fenced(16384), fenced(16384 + TLS_AEAD_TAG_BYTES), fenced(64),
+				fenced(64)};
+	uint8_t *key_end = fenced(TLS_AEAD_KEY_MAX);
+
+	(void)state;
+	srandom(1);
+	for (int suite = TLS_AEAD_AES_128_GCM; suite <= TLS_AEAD_CHACHA20_POLY1305; suite++) {
+		uint8_t *key = key_end - tls_aead_key_bytes((enum tls_aead_suite)suite);
+
+		for (int round = 0; round < 2; round++) {
+			struct tls_aead *a[2];
+
+			for (uint8_t *p = key; p < key_end; p++)
+				*p = (uint8_t)random();
+			for (int i = 0; i < 2; i++) {
+				without_imb = i == 0;
+				assert_int_equal(tls_aead_new(&a[i], (enum tls_aead_suite)suite, key,
+							      false),
+						 0);
+			}
+			for (size_t n = 0; n <= 1600; n++)
+				expect_same(a, n, n % 26, end);
+			for (size_t n = 1601; n <= 16384; n += 67)
+				expect_same(a, n, n % 26, end);
+			tls_aead_free(a[0]);
+			tls_aead_free(a[1]);
+		}
+	}
+}
+
 /* ---- memory ---- */
 
-#ifdef HAVE_LIBGCRYPT /* else there is nothing to wrap */
 void *__real_calloc(size_t n, size_t bytes);
 void *__wrap_calloc(size_t n, size_t bytes);
 gcry_error_t __real_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags);
 gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags);
 gcry_error_t __real_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size_t bytes);
 gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size_t bytes);
+
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 static unsigned countdown; /* to the call that fails; 0 = none does */
 
@@ -169,6 +271,11 @@ static bool refused(void)
 void *__wrap_calloc(size_t n, size_t bytes)
 {
 	return refused() ? NULL : __real_calloc(n, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+	return refused() ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 gcry_error_t __wrap_gcry_cipher_open(gcry_cipher_hd_t *ret, int algo, int mode, unsigned flags)
@@ -185,37 +292,50 @@ gcry_error_t __wrap_gcry_cipher_setkey(gcry_cipher_hd_t h, const void *key, size
 static void test_no_memory(void **state)
 {
 	static const uint8_t key[TLS_AEAD_KEY_MAX] = {1};
-	static const int expected[] = {RSTUN_E_NOMEM, RSTUN_E_NOMEM, RSTUN_E_FAILED, 0};
+	static const int libgcrypt[] = {RSTUN_E_NOMEM, RSTUN_E_NOMEM, RSTUN_E_FAILED, 0};
+	static const int imb[] = {RSTUN_E_NOMEM, RSTUN_E_NOMEM, 0, 0};
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++) {
+		bool mask = i % 2;
+		const int *expected = mask || !tls_imb_usable() ? libgcrypt : imb;
 		struct tls_aead *a = NULL;
 		int rv;
 
 		countdown = i / 2 + 1;
-		rv = tls_aead_new(&a, TLS_AEAD_CHACHA20_POLY1305, key, i % 2);
+		rv = tls_aead_new(&a, TLS_AEAD_CHACHA20_POLY1305, key, mask);
 		countdown = 0;
 		assert_int_equal(rv, expected[i / 2]);
 		assert_int_equal(a != NULL, rv == 0);
 		tls_aead_free(a);
 	}
 }
-#endif
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc8439),
-		cmocka_unit_test(test_rfc9001_a5),
-		cmocka_unit_test(test_aes_gcm),
-		cmocka_unit_test(test_aes_mask),
-#ifdef HAVE_LIBGCRYPT
+		cmocka_unit_test(test_rfc8439),	 cmocka_unit_test(test_rfc9001_a5),
+		cmocka_unit_test(test_aes_gcm),	 cmocka_unit_test(test_aes_mask),
 		cmocka_unit_test(test_no_memory),
-#endif
 	};
+	const struct CMUnitTest both[] = {
+		cmocka_unit_test(test_libraries_agree),
+	};
+	int failed = 0;
 
 	tls_aead_global_init();
 	if (!tls_aead_available())
-		return 77; /* built without libgcrypt */
-	return cmocka_run_group_tests(tests, NULL, NULL);
+		return 77; /* FIPS mode */
+	if (tls_imb_usable()) {
+		failed += cmocka_run_group_tests_name("intel-ipsec-mb", tests, NULL, NULL);
+		failed += cmocka_run_group_tests(both, NULL, NULL);
+	}
+	failed += cmocka_run_group_tests_name("libgcrypt", tests, by_libgcrypt, NULL);
+	return failed;
 }
+
+#else
+int main(void)
+{
+	return 77; /* built without libgcrypt: GnuTLS does it all */
+}
+#endif
