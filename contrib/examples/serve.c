@@ -115,6 +115,20 @@ static void on_session(struct rstun_server *server, void *user,
 		change->text[0] != '\0' ? ": " : "", change->text);
 }
 
+/* What is sent is paced, by timers of less than a millisecond. */
+static struct event_base *precise_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config == NULL)
+		return NULL;
+	if (event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct rstun_server_ops ops = {
@@ -134,7 +148,7 @@ int main(int argc, char **argv)
 	}
 	const struct rstun_option options[] = {{"addr", argv[1]}, {"password", argv[2]}};
 
-	base = event_base_new();
+	base = precise_base();
 	if (base != NULL)
 		err = rstun_context_new(&context, base);
 	if (err == 0)
