@@ -145,10 +145,11 @@ def check_list(control, count):
 
 def test_thousand_mappings(daemon, home, fast):
     """Added and removed through one connection, and again without the state file; what they cost
-    comes back."""
+    comes back. (How much of it the C library keeps differs by megabytes from turn to turn; what is
+    left behind adds up.)"""
     ports = range(12000, 13000)
-    base = None
-    for turn in range(2):
+    descriptors, memory = set(), []
+    for turn in range(4):
         began = time.monotonic()
         ids = [fast.call("mapping.add", spec=f"OUT^{port}^ANY", persist=turn == 0)["mapping"]["id"]
                for port in ports]
@@ -166,11 +167,11 @@ def test_thousand_mappings(daemon, home, fast):
               f"{listing * 1000:.1f} ms")
         assert added < 10 * SLOW_FACTOR * SLOW and listing < 0.05 * SLOW_FACTOR * SLOW
         wait_for(lambda: daemon.process.descriptors() < 100, fast)
-        now = (daemon.process.descriptors(), daemon.process.rss_kib())
-        if base is None:
-            base = now
-    assert now[0] == base[0]
-    assert now[1] < base[1] + 8 * 1024 or not MEASURABLE, "the second thousand left more behind"
+        descriptors.add(daemon.process.descriptors())
+        memory.append(daemon.process.rss_kib())
+    print("memory after each turn:", memory)
+    assert len(descriptors) == 1
+    assert min(memory[2:]) < max(memory[:2]) + 4 * 1024 or not MEASURABLE, "each turn leaves some"
 
 
 def test_many_callers(daemon, control, home):
