@@ -117,7 +117,8 @@ enum rstun_log_level {
 /* A context on `base`, which is borrowed: it must live longer, and be run by the thread that calls
  * this. Who sends much makes it with EVENT_BASE_FLAG_PRECISE_TIMER (event_config_set_flag): packets
  * are paced, and other bases have timers of up to four milliseconds, with which half of a line of 50
- * Mbit/s stays empty. Nothing is logged until rstun_context_set_log. RSTUN_E_NOMEM, RSTUN_E_FAILED (GnuTLS). */
+ * Mbit/s stays empty. Nothing is logged until rstun_context_set_log. RSTUN_E_NOMEM, RSTUN_E_FAILED
+ * (GnuTLS). */
 RSTUN_API int rstun_context_new(struct rstun_context **ret, struct event_base *base);
 
 /* Frees it and all that it owns, at once: connections are closed with a word to the server, flows

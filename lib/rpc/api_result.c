@@ -31,7 +31,7 @@ static const struct field libraries_rows[] = {
 	ROW(STRING, rpc_libraries, "ngtcp2", ngtcp2, "The QUIC library."),
 	ROW(STRING, rpc_libraries, "gnutls", gnutls, "The TLS library."),
 	ROW(STRING, rpc_libraries, "packet-protection", packet_protection,
-	    "The library that encrypts packets, and its version."),
+	    "The library that encrypts the payloads of packets, and its version."),
 	ROW(STRING, rpc_libraries, "libevent", libevent, "The library of event loops."),
 	ROW(STRING, rpc_libraries, "jansson", jansson, "The JSON library."),
 };

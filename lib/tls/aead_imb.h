@@ -10,13 +10,16 @@
 
 struct tls_imb;
 
-/* Once, before threads. */
+/* Before threads; does nothing when called again. */
 void tls_imb_global_init(void);
+/* It gives wrong answers: tls_imb_usable() is false from now on. Before threads. */
+void tls_imb_refuse(void);
 
 /* Its version; NULL in a build without it. */
 const char *tls_imb_version(void);
 
-/* False in a build without the library, on other processors, and when its self-test failed. */
+/* False in a build without the library, with another version of it than it was built with, and on
+ * other processors. */
 bool tls_imb_usable(void);
 
 /* The key has tls_aead_key_bytes(suite). NULL: no memory. */

@@ -2,6 +2,7 @@
 """Every method of the control API, called through socat and through rstunctl: what comes back is
 what is so. On both roles of the command line, too."""
 import json
+import re
 import subprocess
 
 import pytest
@@ -116,6 +117,8 @@ def test_daemon(daemon, call, tunnel):
     info = call("daemon.info")
     assert info["pid"] == daemon.process.pid and info["right"] == "change"
     assert info["api_version"] == 1 and info["software"] == "rstund"
+    assert re.fullmatch(r"(intel-ipsec-mb|libgcrypt|GnuTLS) \d+\.\S+",
+                        info["libraries"]["packet_protection"])
     assert call("daemon.ping")["uptime_ms"] <= call("daemon.ping")["uptime_ms"]
     status = call("daemon.status")
     assert status["state"] == "running"

@@ -165,6 +165,46 @@ bool __wrap_tls_imb_usable(void)
 	return !without_imb && __real_tls_imb_usable();
 }
 
+/* By what the kernel says about the processor. */
+static void test_imb_is_used_where_it_can_be(void **state)
+{
+	static const char *const wanted[] = {" avx512f ", " avx512ifma ", " gfni ", " sha_ni ", " vaes ",
+					     " vpclmulqdq "};
+	char *line = NULL;
+	size_t size = 0;
+	bool expected = false;
+	FILE *file = fopen("/proc/cpuinfo", "r");
+
+	(void)state;
+	assert_non_null(file);
+	while (getline(&line, &size, file) > 0) {
+		if (strncmp(line, "flags", 5) != 0)
+			continue;
+		line[strcspn(line, "\n")] = ' ';
+		expected = true;
+		for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+			expected = expected && strstr(line, wanted[i]);
+		break;
+	}
+	free(line);
+	fclose(file);
+#ifndef HAVE_IPSEC_MB
+	expected = false;
+#endif
+	assert_int_equal(tls_imb_usable(), expected);
+	assert_int_equal(strncmp(tls_aead_library(), "intel-ipsec-mb ", 15) == 0, expected);
+}
+
+static void test_imb_refused(void **state)
+{
+	(void)state;
+	tls_imb_refuse();
+	assert_false(tls_imb_usable());
+	tls_aead_global_init();
+	assert_false(tls_imb_usable());
+	assert_int_equal(strncmp(tls_aead_library(), "libgcrypt ", 10), 0);
+}
+
 static int by_libgcrypt(void **state)
 {
 	(void)state;
@@ -320,6 +360,10 @@ int main(void)
 	const struct CMUnitTest both[] = {
 		cmocka_unit_test(test_libraries_agree),
 	};
+	const struct CMUnitTest choice[] = {
+		cmocka_unit_test(test_imb_is_used_where_it_can_be),
+		cmocka_unit_test(test_imb_refused),
+	};
 	int failed = 0;
 
 	tls_aead_global_init();
@@ -329,6 +373,7 @@ int main(void)
 		failed += cmocka_run_group_tests_name("intel-ipsec-mb", tests, NULL, NULL);
 		failed += cmocka_run_group_tests(both, NULL, NULL);
 	}
+	failed += cmocka_run_group_tests(choice, NULL, NULL);
 	failed += cmocka_run_group_tests_name("libgcrypt", tests, by_libgcrypt, NULL);
 	return failed;
 }
