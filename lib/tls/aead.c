@@ -206,14 +206,14 @@ void tls_aead_global_init(void)
 		gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
 		gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 	}
-	if (tls_aead_available()) {
-		tls_imb_global_init();
-		if (tls_imb_usable() && !imb_agrees())
-			tls_imb_refuse();
-	}
-	if (!tls_aead_available())
+	if (!tls_aead_available()) {
 		name_library("GnuTLS", gnutls_check_version(NULL));
-	else if (tls_imb_usable())
+		return;
+	}
+	tls_imb_global_init();
+	if (tls_imb_usable() && !imb_agrees())
+		tls_imb_refuse();
+	if (tls_imb_usable())
 		name_library("intel-ipsec-mb", tls_imb_version());
 	else
 		name_library("libgcrypt", gcry_check_version(NULL));

@@ -108,7 +108,8 @@ void tls_imb_free(struct tls_imb *m)
 	free(m);
 }
 
-/* dest and the tag, of which the caller knows whether it is a new one or the expected one. */
+/* Writes dest, and the tag that belongs to the sealed data: opening leaves it to the caller to compare
+ * that with the one that came. */
 static void run(struct tls_imb *m, bool seal, uint8_t *dest, const uint8_t *data, size_t bytes,
 		const uint8_t *nonce, const uint8_t *aad, size_t aad_bytes, uint8_t *tag)
 {
